@@ -1,0 +1,7 @@
+"""`python -m serin` is `serin`."""
+
+import sys
+
+from serin.cli import main
+
+sys.exit(main())

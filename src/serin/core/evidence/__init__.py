@@ -1,0 +1,19 @@
+"""How the evidence is weighed: what the counters of two versions say for and against a criterion.
+
+Decisions rest on e-processes: evidence in nats (natural log) that stays valid however often it is looked at. If a
+version violates its criterion throughout, the chance that the evidence for it *ever* reaches log(1/a) is at most `a`
+(Ville's inequality), and the same holds for the other side. Posteriors drive the split and what people see; they never
+decide.
+
+    criterion                  the one thing that a decision needs: `start`, then `update` at every reading
+    contract                   what a reading brings and what evidence can be asked
+    of_rate, of_mean, of_count the three kinds of criteria
+    rate                       formulas: shares against a fixed limit or the baseline, confidence sequences
+    block_t, blocks            formulas and memory: t-tests over blocks of readings
+    mixture                    effects and start times, mixed
+    posterior                  Beta and Student posteriors, chances of meeting a criterion, of winning, of a rank
+    mismatch                   whether the requests arrive in the shares that were asked for
+
+Sources: Ville 1939; Robbins 1970; Howard, Ramdas, McAuliffe, Sekhon 2021 (time-uniform confidence sequences);
+Ramdas, Grünwald, Vovk, Shafer 2023 (game-theoretic statistics and safe anytime-valid inference).
+"""

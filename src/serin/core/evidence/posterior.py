@@ -1,0 +1,280 @@
+"""Posteriors: what a Bayesian believes about a value. They drive the split and are shown; they never decide.
+
+All numbers come from quadrature, none from sampling: the same state gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+
+from serin.core.evidence.mixture import Array
+from serin.core.model import Interval
+
+_HALF_CUTS = (1e-10, 1e-8, 1e-6, 1e-4, 1e-3, 1e-2, 0.05, 0.15, 0.3)
+_CUTS: Array = np.array([*_HALF_CUTS, 0.5, *[1.0 - p for p in reversed(_HALF_CUTS)]])
+_NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(10)
+_STRATA: Array = (np.arange(200) + 0.5) / 200
+
+
+class Posterior(ABC):
+    """A distribution over the true value of a metric of one version."""
+
+    known = True
+
+    @abstractmethod
+    def cdf(self, x: Array) -> Array:
+        """P(value <= x), for each x."""
+
+    @abstractmethod
+    def pdf(self, x: Array) -> Array:
+        """Density, for each x."""
+
+    @abstractmethod
+    def ppf(self, p: Array) -> Array:
+        """Quantiles, for each p."""
+
+    def interval(self, level: float = 0.95) -> Interval | None:
+        """Central credible interval; None when nothing is known yet."""
+        if not self.known:
+            return None
+        lower, upper = self.ppf(np.array([0.5 - level / 2, 0.5 + level / 2]))
+        return Interval(float(lower), float(upper))
+
+    def below(self, x: float) -> float:
+        """P(value <= x)."""
+        return float(self.cdf(np.array([x]))[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Beta(Posterior):
+    """Of a rate: Beta(1/2 + events, 1/2 + others), Jeffreys' prior."""
+
+    a: float
+    b: float
+
+    def cdf(self, x: Array) -> Array:
+        """P(value <= x)."""
+        return np.asarray(special.betainc(self.a, self.b, np.clip(x, 0.0, 1.0)))
+
+    def pdf(self, x: Array) -> Array:
+        """Density; 0 outside (0, 1)."""
+        inside = (x > 0) & (x < 1)
+        at = np.where(inside, x, 0.5)
+        log = (self.a - 1) * np.log(at) + (self.b - 1) * np.log1p(-at) - special.betaln(self.a, self.b)
+        return np.where(inside, np.exp(log), 0.0)
+
+    def ppf(self, p: Array) -> Array:
+        """Quantiles."""
+        return np.asarray(special.betaincinv(self.a, self.b, p))
+
+
+@dataclass(frozen=True, slots=True)
+class Student(Posterior):
+    """Of a mean: Student's t around the estimate, scaled by the scatter of the blocks.
+
+    What is shown of it ends at 0: a ratio of two counters is never negative.
+    """
+
+    df: float
+    location: float
+    scale: float
+
+    def interval(self, level: float = 0.95) -> Interval | None:
+        """Central credible interval, cut at 0."""
+        lower, upper = self.ppf(np.array([0.5 - level / 2, 0.5 + level / 2]))
+        return Interval(max(float(lower), 0.0), max(float(upper), 0.0))
+
+    def cdf(self, x: Array) -> Array:
+        """P(value <= x)."""
+        return np.asarray(special.stdtr(self.df, (x - self.location) / self.scale))
+
+    def pdf(self, x: Array) -> Array:
+        """Density."""
+        t: Array = (x - self.location) / self.scale
+        constant = -float(special.betaln(0.5 * self.df, 0.5)) - 0.5 * math.log(self.df)
+        log = constant - 0.5 * (self.df + 1) * np.log1p(t * t / self.df)
+        return np.asarray(np.exp(log) / self.scale, dtype=np.float64)
+
+    def ppf(self, p: Array) -> Array:
+        """Quantiles."""
+        return np.asarray(self.location + self.scale * special.stdtrit(self.df, p), dtype=np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class Exactly(Posterior):
+    """Of a count: it is what it is."""
+
+    value: float
+
+    def cdf(self, x: Array) -> Array:
+        """1 from the value on."""
+        return np.where(x >= self.value, 1.0, 0.0)
+
+    def pdf(self, x: Array) -> Array:
+        """No density: a count takes no part in comparisons."""
+        return np.zeros_like(x)
+
+    def ppf(self, p: Array) -> Array:
+        """The value."""
+        return np.full_like(p, self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown(Posterior):
+    """Nothing was seen yet."""
+
+    known = False
+
+    def cdf(self, x: Array) -> Array:
+        """One half: as likely as not."""
+        return np.full_like(x, 0.5)
+
+    def pdf(self, x: Array) -> Array:
+        """No density."""
+        return np.zeros_like(x)
+
+    def ppf(self, p: Array) -> Array:
+        """No quantiles."""
+        return np.full_like(p, np.nan)
+
+
+@dataclass(frozen=True, slots=True)
+class _Times(Posterior):
+    """Another value times a positive factor."""
+
+    of: Posterior
+    factor: float
+
+    def cdf(self, x: Array) -> Array:
+        return self.of.cdf(x / self.factor)
+
+    def pdf(self, x: Array) -> Array:
+        return self.of.pdf(x / self.factor) / self.factor
+
+    def ppf(self, p: Array) -> Array:
+        return self.of.ppf(p) * self.factor
+
+
+def probability_of_satisfying(
+    own: Posterior, limit: float, lower_is_better: bool = True, baseline: Posterior | None = None
+) -> float | None:
+    """P(own value is on the good side of `limit`), or of `limit` times the baseline's value when that is given.
+
+    None while nothing is known of a value that it takes.
+    """
+    if not own.known or (baseline is not None and not baseline.known):
+        return None
+    if baseline is None or limit <= 0:
+        below = own.below(limit if baseline is None else 0.0)
+    elif isinstance(own, Exactly) or isinstance(baseline, Exactly):
+        return None
+    else:
+        below = _less(own, _Times(baseline, limit))
+    if isinstance(own, Exactly) and not lower_is_better:
+        return 1.0 if own.value >= limit else 0.0
+    return below if lower_is_better else 1.0 - below
+
+
+def probability_of_beating(own: Posterior, baseline: Posterior, lower_is_better: bool) -> float | None:
+    """P(own value is better than the baseline's); None while nothing is known of one of them."""
+    return probability_of_satisfying(own, 1.0, lower_is_better, baseline)
+
+
+def improvement(own: Posterior, baseline: Posterior, lower_is_better: bool, level: float = 0.95) -> Interval | None:
+    """Central credible interval of the improvement over the baseline in percent; positive is better.
+
+    Quantiles of (own/baseline - 1) over 200 by 200 equally likely pairs. None where one of them is unknown, or where
+    the baseline may as well be 0 or less: no percentage is of any use then.
+    """
+    if not (own.known and baseline.known) or isinstance(own, Exactly) or isinstance(baseline, Exactly):
+        return None
+    below = baseline.ppf(_STRATA)
+    if below[0] <= 0:
+        return None
+    change = 100.0 * (own.ppf(_STRATA)[:, None] / below[None, :] - 1.0)
+    lower, upper = np.quantile(-change if lower_is_better else change, [0.5 - level / 2, 0.5 + level / 2])
+    return Interval(float(lower), float(upper))
+
+
+def probabilities_of_best(values: Sequence[Posterior], lower_is_better: bool) -> tuple[float, ...]:
+    """P(each version has the best value of all), adding up to 1."""
+    ranks = rank_probabilities(values, [1.0] * len(values), lower_is_better)
+    return _normalised([row[0] for row in ranks])
+
+
+def rank_probabilities(
+    rewards: Sequence[Posterior], feasible: Sequence[float], lower_is_better: bool = False
+) -> list[list[float]]:
+    """P(version v meets its criteria and has rank k+1 among those that do): `[v][k]`.
+
+    feasible   P(version meets all its criteria), independent of its reward and of the other versions
+
+    P(v has rank k) = pi_v Integral f_v(x) P(exactly k-1 of the others are feasible and better | x) dx, the latter a
+    Poisson-binomial by its recursion, the integral by Gauss-Legendre on panels cut at the quantiles of all versions.
+    While the value of one is unknown the order is a matter of chance.
+    """
+    if not all(r.known and not isinstance(r, Exactly) for r in rewards):
+        rewards = [Student(5.0, 0.0, 1.0)] * len(rewards)
+    x, weights = _quadrature(rewards)
+    below = np.array([r.cdf(x) for r in rewards])
+    worse = below if not lower_is_better else 1.0 - below
+    pi = np.asarray(feasible, dtype=float)
+    beaten = (1.0 - pi)[:, None] + pi[:, None] * worse
+    table = []
+    for v, reward in enumerate(rewards):
+        mass = weights * reward.pdf(x)
+        mass /= mass.sum()
+        better = np.zeros((len(rewards), len(x)))
+        better[0] = 1.0
+        for u in range(len(rewards)):
+            if u != v:
+                better[1:] = better[1:] * beaten[u] + better[:-1] * (1.0 - beaten[u])
+                better[0] *= beaten[u]
+        table.append([float(pi[v] * p) for p in better @ mass])
+    return table
+
+
+def win_probabilities(
+    feasible: Sequence[float], rewards: Sequence[Posterior] | None = None, lower_is_better: bool = False
+) -> tuple[float, ...]:
+    """P(each version wins), the baseline's first; adding up to 1.
+
+    A version wins when it meets its criteria and has the best reward of all that do. Without rewards any candidate
+    that meets its criteria is preferred to the baseline, and a later one in the list to an earlier one, as the
+    original does. When nobody meets them the baseline is where the traffic is safest: that mass is its.
+    """
+    if rewards is None:
+        left, wins = 1.0, []
+        for pi in reversed(feasible[1:]):
+            wins.append(left * pi)
+            left *= 1.0 - pi
+        return (left, *reversed(wins))
+    first = [row[0] for row in rank_probabilities(rewards, feasible, lower_is_better)]
+    first[0] += float(np.prod([1.0 - pi for pi in feasible]))
+    return _normalised(first)
+
+
+def _normalised(chances: Sequence[float]) -> tuple[float, ...]:
+    total = sum(chances)
+    return tuple(c / total for c in chances)
+
+
+def _quadrature(distributions: Sequence[Posterior]) -> tuple[Array, Array]:
+    """Nodes and weights of Gauss-Legendre on panels between the cuts of all distributions."""
+    edges = np.unique(np.concatenate([d.ppf(_CUTS) for d in distributions]))
+    half = 0.5 * np.diff(edges)
+    x = (edges[:-1] + half)[:, None] + half[:, None] * _NODES
+    return x.ravel(), (half[:, None] * _NODE_WEIGHTS).ravel()
+
+
+def _less(own: Posterior, other: Posterior) -> float:
+    """P(own < other) for independent values."""
+    x, weights = _quadrature([own, other])
+    mass = weights * other.pdf(x)
+    return float(np.clip(mass @ own.cdf(x) / mass.sum(), 0.0, 1.0))

@@ -1,0 +1,140 @@
+"""Raw cumulative counters, and the increments between two readings of them.
+
+Readings may be late, missing, repeated or out of order; counters may start anew, instances come and go. What two
+readings cannot tell is left out (absent is unknown, never 0), and a reading that contradicts itself is a gap.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from serin.core.model import Measure, MeasureKind
+
+_ROUNDING = 1e-9
+"""Relative slack of `part <= whole`: counters are floats on their way to us."""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One cumulative counter of one version as one instance of the source showed it.
+
+    instance   who counted, e.g. a proxy's start; another name means another origin
+    started    when that instance began to count from 0 (epoch seconds), None when unknown
+    value      cumulative, >= 0; a NaN is dropped by whoever reads
+    """
+
+    version: str
+    counter: str
+    instance: str
+    value: float
+    started: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All counters of one experiment at one evaluation time.
+
+    time       epoch seconds of the evaluation, strictly rising from reading to reading; a repeated one changes nothing
+    families   counters whose family the source has shown for any version: an absent series of these is 0 so far,
+               of others it is unknown
+    """
+
+    time: float
+    series: tuple[Series, ...]
+    families: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Increments:
+    """What was counted between two readings: version id -> counter name -> increment >= 0. Absent is unknown, not 0.
+
+    seconds    between the two evaluation times
+    gap        why this reading must not be used, or None
+    restarted  whether a counter fell, that is began anew: what it had counted since the reading before is lost
+    """
+
+    time: float
+    seconds: float
+    counts: Mapping[str, Mapping[str, float]]
+    gap: str | None = None
+    restarted: bool = False
+
+
+_Key = tuple[str, str, str]
+
+
+def increments(
+    before: Snapshot | None, after: Snapshot, versions: Iterable[str], measures: Iterable[Measure] = ()
+) -> Increments:
+    """What each of `versions` counted between two readings, by the raw counters of each instance.
+
+    A counter that fell has begun anew: its value is what it counted since. A series seen for the first time counts from
+    0 if its instance is known (a response code appears with its first response) or began after the reading before;
+    otherwise its first sight is its origin. A series that is gone keeps what it had. The first reading of all
+    (`before` is None) is the origin of everything. `measures` are the ones that must not contradict themselves.
+    """
+    if before is None:
+        return Increments(after.time, 0.0, {})
+    seconds = after.time - before.time
+    unusable = next((s for s in after.series if not (math.isfinite(s.value) and s.value >= 0.0)), None)
+    if unusable is not None:
+        text = f"{unusable.counter} of {unusable.version} reads {unusable.value}, which is no count"
+        return Increments(after.time, seconds, {}, gap=text)
+
+    values = _values(before)
+    known = {s.instance for s in before.series}
+    began = {s.instance: s.started for s in after.series if s.started is not None}
+    counts: dict[str, dict[str, float]] = {v: dict.fromkeys(sorted(after.families), 0.0) for v in versions}
+    restarted = False
+    for key, value in _values(after).items():
+        version, counter, instance = key
+        if version not in counts:
+            continue
+        last = values.get(key)
+        if last is None:
+            from_zero = instance in known or began.get(instance, -math.inf) >= before.time
+            step = value if from_zero else 0.0
+        else:
+            step = value - last if value >= last else value
+            restarted = restarted or value < last
+        counts[version][counter] = counts[version].get(counter, 0.0) + step
+    return Increments(after.time, seconds, counts, _contradiction(counts, measures), restarted)
+
+
+def origin(before: Snapshot | None, after: Snapshot, found: Increments) -> Snapshot:
+    """What the next reading is to be compared with: bounded by what the source shows now.
+
+    A gap keeps the old origin, so that the next reading brings what this one could not (two counters read at slightly
+    different moments agree again) unless a counter began anew: then the part that is lost cannot be told any more.
+    A series that is missing while its instance is still there is kept: it may come back with its old count.
+    """
+    if before is not None and found.gap is not None and not found.restarted:
+        return before
+    instances = {s.instance for s in after.series}
+    values = {} if before is None else {k: v for k, v in _values(before).items() if k[2] in instances}
+    values |= {k: v for k, v in _values(after).items() if math.isfinite(v) and v >= 0.0}
+    series = tuple(Series(v, c, i, x) for (v, c, i), x in sorted(values.items()))
+    return Snapshot(after.time, series, after.families)
+
+
+def _values(snapshot: Snapshot) -> dict[_Key, float]:
+    """The counters by version, counter and instance; what a source shows in parts is added up."""
+    values: dict[_Key, float] = {}
+    for s in snapshot.series:
+        key = (s.version, s.counter, s.instance)
+        values[key] = values.get(key, 0.0) + s.value
+    return values
+
+
+def _contradiction(counts: Mapping[str, Mapping[str, float]], measures: Iterable[Measure]) -> str | None:
+    """A share of requests above one, in words; None when every increment can be true."""
+    for measure in measures:
+        if measure.kind is not MeasureKind.RATE or measure.denominator is None:
+            continue
+        for version, seen in sorted(counts.items()):
+            part, whole = seen.get(measure.numerator), seen.get(measure.denominator)
+            if part is not None and whole is not None and part > whole * (1.0 + _ROUNDING):
+                return f"{version} counted {part:g} {measure.numerator} of {whole:g} {measure.denominator}"
+    return None

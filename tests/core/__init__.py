@@ -1,0 +1,1 @@
+"""The core: no fakes and no clock, so plain calls, tables, properties and simulated services."""

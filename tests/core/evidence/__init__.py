@@ -1,0 +1,1 @@
+"""The evidence, from formula to promise."""

@@ -1,0 +1,144 @@
+"""From raw cumulative counters to what was counted between two readings."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serin.core.observation import Series, Snapshot, increments, origin
+from tests.core.simulation import ERROR_RATE, ERRORS, LATENCY, REQUESTS
+
+VERSIONS = ("baseline", "candidate-0")
+FAMILIES = frozenset({REQUESTS, ERRORS, LATENCY})
+
+
+def seen(version, counter, value, instance="envoy-1", started=0.0):
+    return Series(version, counter, instance, value, started)
+
+
+def at(time, *series, families=FAMILIES):
+    return Snapshot(time, series, families)
+
+
+def requests(found, version="baseline"):
+    return found.counts[version].get(REQUESTS)
+
+
+CASES = {
+    "grown": ([seen("baseline", REQUESTS, 10)], [seen("baseline", REQUESTS, 14)], 4),
+    "unchanged": ([seen("baseline", REQUESTS, 10)], [seen("baseline", REQUESTS, 10)], 0),
+    "begun anew": ([seen("baseline", REQUESTS, 10)], [seen("baseline", REQUESTS, 3)], 3),
+    "first series of a known instance": ([seen("candidate-0", REQUESTS, 5)], [seen("baseline", REQUESTS, 3)], 3),
+    "instance that started after the reading before": ([], [seen("baseline", REQUESTS, 7, "new", started=101.0)], 7),
+    "instance that was there before it was seen": ([], [seen("baseline", REQUESTS, 7, "old", started=50.0)], 0),
+    "instance of unknown age": ([], [seen("baseline", REQUESTS, 7, "old", started=None)], 0),
+    "vanished": ([seen("baseline", REQUESTS, 10)], [], 0),
+    "two instances": (
+        [seen("baseline", REQUESTS, 10, "a"), seen("baseline", REQUESTS, 20, "b")],
+        [seen("baseline", REQUESTS, 11, "a"), seen("baseline", REQUESTS, 22, "b")],
+        3,
+    ),
+    "one series in two parts": (
+        [seen("baseline", REQUESTS, 10), seen("baseline", REQUESTS, 1)],
+        [seen("baseline", REQUESTS, 12), seen("baseline", REQUESTS, 2)],
+        3,
+    ),
+}
+
+
+@pytest.mark.parametrize(("before", "after", "counted"), CASES.values(), ids=CASES)
+def test_what_was_counted_between_two_readings(before, after, counted):
+    assert requests(increments(at(100.0, *before), at(115.0, *after), VERSIONS)) == counted
+
+
+def test_the_first_reading_is_the_origin_of_everything():
+    assert increments(None, at(100.0, seen("baseline", REQUESTS, 10)), VERSIONS).counts == {}
+
+
+def test_an_absent_series_is_zero_only_if_its_family_has_been_seen():
+    before, after = at(100.0), at(115.0, seen("baseline", REQUESTS, 7, started=101.0), families=frozenset({REQUESTS}))
+    counts = increments(before, after, VERSIONS).counts
+    assert counts["candidate-0"] == {REQUESTS: 0.0}
+    assert ERRORS not in counts["baseline"]
+
+
+def test_series_of_other_versions_are_left_out():
+    found = increments(at(100.0), at(115.0, seen("stranger", REQUESTS, 7, started=101.0)), VERSIONS)
+    assert set(found.counts) == set(VERSIONS)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0])
+def test_a_value_that_is_no_count_makes_the_reading_a_gap(value):
+    found = increments(at(100.0, seen("baseline", REQUESTS, 1)), at(115.0, seen("baseline", REQUESTS, value)), VERSIONS)
+    assert found.gap is not None
+    assert "no count" in found.gap
+    assert found.counts == {}
+
+
+def test_more_errors_than_requests_make_the_reading_a_gap_that_says_so():
+    before = at(100.0, seen("baseline", REQUESTS, 10), seen("baseline", ERRORS, 0))
+    after = at(115.0, seen("baseline", REQUESTS, 12), seen("baseline", ERRORS, 3))
+    found = increments(before, after, VERSIONS, [ERROR_RATE])
+    assert found.gap == "baseline counted 3 iter8_error_count of 2 iter8_request_count"
+
+
+def test_after_a_gap_the_next_reading_brings_what_it_could_not():
+    first = at(100.0, seen("baseline", REQUESTS, 10), seen("baseline", ERRORS, 0))
+    torn = at(115.0, seen("baseline", REQUESTS, 12), seen("baseline", ERRORS, 3))
+    whole = at(130.0, seen("baseline", REQUESTS, 30), seen("baseline", ERRORS, 4))
+    kept = origin(first, torn, increments(first, torn, VERSIONS, [ERROR_RATE]))
+    found = increments(kept, whole, VERSIONS, [ERROR_RATE])
+    assert found.gap is None
+    assert found.counts["baseline"] == {REQUESTS: 20.0, ERRORS: 4.0, LATENCY: 0.0}
+    assert found.seconds == 30.0
+
+
+def test_a_gap_in_which_a_counter_began_anew_moves_the_origin():
+    first = at(100.0, seen("baseline", REQUESTS, 10), seen("baseline", ERRORS, 8))
+    torn = at(115.0, seen("baseline", REQUESTS, 11), seen("baseline", ERRORS, 4))
+    kept = origin(first, torn, increments(first, torn, VERSIONS, [ERROR_RATE]))
+    assert kept.time == 115.0
+
+
+def test_a_series_that_comes_back_to_a_known_instance_is_not_counted_twice():
+    first = at(100.0, seen("baseline", REQUESTS, 10), seen("candidate-0", REQUESTS, 50))
+    without = at(115.0, seen("baseline", REQUESTS, 11))
+    back = at(130.0, seen("baseline", REQUESTS, 12), seen("candidate-0", REQUESTS, 53))
+    kept = origin(first, without, increments(first, without, VERSIONS))
+    assert requests(increments(kept, back, VERSIONS), "candidate-0") == 3
+
+
+def test_an_instance_that_vanished_is_forgotten_and_comes_back_as_a_stranger():
+    first = at(100.0, seen("baseline", REQUESTS, 10, "a"), seen("baseline", REQUESTS, 500, "b"))
+    without = at(115.0, seen("baseline", REQUESTS, 11, "a"))
+    kept = origin(first, without, increments(first, without, VERSIONS))
+    assert {s.instance for s in kept.series} == {"a"}
+    back = at(130.0, seen("baseline", REQUESTS, 12, "a"), seen("baseline", REQUESTS, 501, "b"))
+    assert requests(increments(kept, back, VERSIONS)) == 1
+
+
+steps = st.lists(st.tuples(st.sampled_from(["a", "b"]), st.integers(0, 50), st.booleans()), min_size=1, max_size=30)
+
+
+@given(steps)
+def test_nothing_is_ever_counted_twice_whatever_restarts_and_vanishes(history):
+    """The truth is what instances really counted; what is told never exceeds it and never is negative."""
+    truth, told, generation = 0, 0.0, {"a": 0, "b": 0}
+    value = {"a": 0, "b": 0}
+    last = None
+    for i, (instance, more, restarts) in enumerate(history):
+        time = 100.0 + i
+        if restarts:
+            generation[instance] += 1
+            value[instance] = 0
+        value[instance] += more
+        truth += more
+        # only the instance that moved is visible: the other one has vanished for this reading
+        name = f"{instance}-{generation[instance]}"
+        reading = at(time, seen("baseline", REQUESTS, value[instance], name, started=50.0))
+        found = increments(last, reading, VERSIONS)
+        last = origin(last, reading, found)
+        step = found.counts.get("baseline", {}).get(REQUESTS, 0.0)
+        assert step >= 0.0
+        told += step
+        assert told <= truth
+        assert len(last.series) <= 1

@@ -1,0 +1,165 @@
+"""Gives every experiment a worker of its own, and wakes it when something that it depends on changes.
+
+Never decides anything: a worker that is woken too often only looks once more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from serin.control.iterate import Worker
+from serin.control.routing.istio import IstioRouter
+from serin.control.routing.istio_rules import EXPERIMENT_LABEL
+from serin.control.telemetry import NAMESPACE
+from serin.control.world import Patience, World
+from serin.errors import SerinError
+from serin.metrics.definitions import CONFIG_MAP as METRICS_NAME
+from serin.ports import (
+    CONFIG_MAP,
+    DEPLOYMENT,
+    DESTINATION_RULE,
+    EXPERIMENT,
+    SERVICE,
+    VIRTUAL_SERVICE,
+    Change,
+    Clock,
+    DataPlane,
+    Metrics,
+    Object,
+    Objects,
+    Sink,
+)
+
+_log = structlog.get_logger("serin.engine")
+
+Place = tuple[str, str]
+"""Namespace and name of an experiment."""
+
+
+@dataclass(slots=True)
+class _Running:
+    worker: Worker
+    wake: asyncio.Event
+    needs: frozenset[Place] = field(default_factory=frozenset)
+    asked: object = None
+    task: asyncio.Task[None] | None = None
+
+
+class Engine:
+    """The control layer at work, on whatever stands behind the ports."""
+
+    def __init__(
+        self,
+        objects: Objects,
+        metrics: Metrics,
+        clock: Clock,
+        sink: Sink,
+        data_plane: DataPlane,
+        patience: Patience | None = None,
+    ) -> None:
+        router = IstioRouter(objects, data_plane, clock)
+        self._world = World(objects, metrics, clock, sink, data_plane, router, patience or Patience())
+        self._running: dict[Place, _Running] = {}
+
+    @property
+    def experiments(self) -> int:
+        """How many experiments have a worker."""
+        return len(self._running)
+
+    async def run(self) -> None:
+        """Work until cancelled; then every worker stops between two writes at the latest."""
+        kinds = (EXPERIMENT, DEPLOYMENT, SERVICE, VIRTUAL_SERVICE, DESTINATION_RULE, CONFIG_MAP)
+        try:
+            async for event in self._world.objects.watch(*kinds):
+                if event.change is not Change.SYNCED:
+                    self._changed(event.object)
+        finally:
+            tasks = [running.task for running in self._running.values() if running.task]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self._running.clear()
+
+    def _changed(self, obj: Object) -> None:
+        place = (obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
+        if obj["kind"] == EXPERIMENT.name:
+            running = self._running.get(place) or self._begin(place)
+            running.needs = _needs(obj)
+            asked = (obj["metadata"].get("generation"), obj["metadata"].get("deletionTimestamp"))
+            if asked != running.asked:  # not for what the worker itself writes into the status
+                running.asked = asked
+                running.wake.set()
+            if (obj.get("status") or {}).get("phase") == "Completed":
+                self._wake_all()
+        elif obj["kind"] in (VIRTUAL_SERVICE.name, DESTINATION_RULE.name):
+            self._wake_by_rule(place, obj)
+        elif obj["kind"] == CONFIG_MAP.name:
+            if place == (NAMESPACE, METRICS_NAME):
+                self._wake_all()
+        else:
+            for running in self._running.values():
+                if place in running.needs:
+                    running.wake.set()
+
+    def _wake_by_rule(self, place: Place, obj: Object) -> None:
+        """A rule concerns the experiment whose mark it carries, and all of its namespace that wait for a free one."""
+        owner = (obj["metadata"].get("labels") or {}).get(EXPERIMENT_LABEL, "")
+        for (namespace, name), running in self._running.items():
+            if owner == f"{name}.{namespace}" or any(space == place[0] for space, _ in running.needs):
+                running.worker.rules_touched = True
+                running.wake.set()
+
+    def _wake_all(self) -> None:
+        for running in self._running.values():
+            running.wake.set()
+
+    def _begin(self, place: Place) -> _Running:
+        running = _Running(Worker(self._world, *place), asyncio.Event())
+        self._running[place] = running
+        running.task = asyncio.create_task(self._work(place, running), name=f"experiment {place[0]}/{place[1]}")
+        return running
+
+    async def _work(self, place: Place, running: _Running) -> None:
+        """Turn after turn, until the experiment is gone. An error of ours is logged and retried, never the end."""
+        while True:
+            running.wake.clear()
+            try:
+                wait = await running.worker.turn()
+            except SerinError as error:
+                wait = running.worker.backoff()
+                _log.warning("turn failed", experiment=f"{place[0]}/{place[1]}", error=str(error), retry_in=wait)
+            except Exception:
+                wait = running.worker.backoff()
+                _log.exception("turn failed unexpectedly", experiment=f"{place[0]}/{place[1]}", retry_in=wait)
+            if wait is None:
+                self._running.pop(place, None)
+                return
+            await self._until(wait, running.wake)
+
+    async def _until(self, seconds: float, wake: asyncio.Event) -> None:
+        """Sleep by the injected clock, or until woken."""
+        if wake.is_set() or seconds <= 0:
+            await asyncio.sleep(0)
+            return
+        sleeping = asyncio.ensure_future(self._world.clock.sleep(seconds))
+        waking = asyncio.ensure_future(wake.wait())
+        try:
+            await asyncio.wait({sleeping, waking}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sleeping.cancel()
+            waking.cancel()
+
+
+def _needs(experiment: Object) -> frozenset[Place]:
+    """The objects by whose names an experiment stands and falls."""
+    service: Mapping[str, Any] = (experiment.get("spec") or {}).get("service") or {}
+    if not isinstance(service, Mapping):
+        return frozenset()
+    namespace = service.get("namespace") or experiment["metadata"].get("namespace", "")
+    names = [service.get("name"), service.get("baseline"), *(service.get("candidates") or ())]
+    return frozenset((str(namespace), str(name)) for name in names if name)

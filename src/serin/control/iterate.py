@@ -1,0 +1,373 @@
+"""One turn of an experiment: look at everything it depends on, read, let the core decide, act, and say so.
+
+A turn never waits for the world to change. What it cannot do now it leaves with a `Hold`: the status says what is
+waited for, and the next turn tries again. Every turn starts from what is stored, so that after a crash the next
+process goes on where this one stopped:
+
+    record the decision (conditional on resourceVersion)  ->  apply traffic (idempotent)  ->  record it as applied
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from serin.api.places import Problem
+from serin.api.times import stamp
+from serin.api.v1alpha2 import conditions, defaults, status, validation
+from serin.api.v1alpha2.conditions import Message, Type
+from serin.api.v1alpha2.types import Action, Experiment, ServiceKind
+from serin.control import ending, neighbours, targets, telemetry, workloads
+from serin.control.experiments import Record
+from serin.control.memory import subject
+from serin.control.routes import routing_of
+from serin.control.routing.router import Routing, RoutingRulesError
+from serin.control.telemetry import Questions
+from serin.control.world import Hold, World
+from serin.core import lifecycle
+from serin.core.forgetting import forget
+from serin.core.lifecycle import State
+from serin.core.model import Decision, Finding, Outcome, Plan
+from serin.errors import Conflict, InvalidInput, NotFound
+from serin.ports import DEPLOYMENT, EXPERIMENT, SERVICE, Severity
+
+IDLE = 3600.0
+"""Seconds until the next look when only a change can make a difference; changes wake a worker at once."""
+
+
+class Worker:
+    """The turns of one experiment. What it keeps between turns can be lost without harm.
+
+    It keeps the core's state with the readings since the last iteration, and how often something has failed in a row.
+    """
+
+    def __init__(self, world: World, namespace: str, name: str) -> None:
+        self._world = world
+        self._namespace = namespace
+        self._name = name
+        self._live: State | None = None
+        self._read_at = 0.0
+        self._failures = 0
+        self.rules_touched = True
+        """Set by whoever sees a routing rule change; the next turn puts right what is not as it should be."""
+
+    async def turn(self) -> float | None:
+        """Look and act once. Returns seconds until the next turn is due; None when the experiment is gone."""
+        try:
+            record = Record(await self._world.objects.get(EXPERIMENT, self._namespace, self._name))
+        except NotFound:
+            return None
+        try:
+            wait = await self._turn(record)
+        except Hold as hold:
+            return await self._held(record, hold)
+        except RoutingRulesError as error:
+            return await self._held(record, Hold(conditions.routing_rules_error(str(error))))
+        except (Conflict, NotFound):
+            return 0.05
+        self._failures = 0
+        return wait
+
+    def backoff(self) -> float:
+        """Seconds until something that failed is tried again: doubled each time, up to a cap."""
+        patience = self._world.patience
+        self._failures += 1
+        return min(patience.retry * 2.0 ** min(self._failures - 1, 16), patience.retry_cap)
+
+    async def _held(self, record: Record, hold: Hold) -> float:
+        """Say what is waited for; nothing else moves."""
+        now = self._world.clock.now()
+        new = record.say(hold.message, now)
+        try:
+            await record.save(self._world.objects, now)
+        except (Conflict, NotFound):
+            return 0.05
+        if new:
+            await self._tell(record, hold.message)
+        return self.backoff() if hold.retry is None else hold.retry
+
+    async def _turn(self, record: Record) -> float:
+        now = self._world.clock.now()
+        if record.being_deleted:
+            await ending.forgo(self._world, record)
+            return IDLE
+        if record.completed:
+            return await self._after_the_end(record)
+        experiment = await self._accepted(record, now)
+        if record.memory.ending is not None:
+            return await self._conclude(record, experiment)
+        await record.hold_finalizer(self._world.objects)
+        if await self._obeys(record, experiment, now):
+            return 0.0
+        asked = await self._questions(record, experiment, now)
+        standing = await self._standing(record, experiment, asked)
+        if record.memory.core is None and not self._may_start(standing):
+            raise Hold(standing.trouble or conditions.targets_found(), standing.wake or IDLE)
+        if standing.trouble is None:
+            record.settle(conditions.targets_found(), now)
+        routing = await self._routed(record, experiment)
+        if record.memory.core is None:
+            await self._start(record, experiment, asked, now)
+        await self._put_right(record, asked, routing)
+        return await self._step(record, experiment, asked, standing, routing)
+
+    async def _accepted(self, record: Record, now: float) -> Experiment:
+        """The spec, if it is valid; whatever was said before about an invalid one is over."""
+        try:
+            experiment = validation.load(record.object)
+        except InvalidInput:
+            record.begin("", [], now)
+            raise Hold(conditions.invalid_spec(validation.problems(record.object)), IDLE) from None
+        hosts = defaults.effective_hosts(experiment)
+        record.begin(defaults.experiment_type(experiment), hosts, now)
+        return experiment
+
+    async def _obeys(self, record: Record, experiment: Experiment, now: float) -> bool:
+        """Carry out `manualOverride`, recorded first and cleared from the spec after it. True when there was one."""
+        order = experiment.spec.manual_override
+        if order is None:
+            return False
+        if order.action is Action.TERMINATE:
+            end = ending.terminated(experiment, order.traffic_split, started=record.memory.core is not None)
+            record.memory = replace(record.memory, ending=end)
+            message = None
+        else:
+            pause = order.action is Action.PAUSE
+            message = conditions.paused() if pause else conditions.resumed()
+            record.memory = replace(record.memory, paused=pause, iterated_at=now)
+            record.say(message, now)
+        await record.save(self._world.objects, now)
+        await record.write(self._world.objects, {"spec": {"manualOverride": None}})
+        if message:
+            await self._tell(record, message)
+        return True
+
+    async def _questions(self, record: Record, experiment: Experiment, now: float) -> Questions:
+        """Plan and counters; the definitions used are written back to the spec where it has none."""
+        asked = await telemetry.questions(self._world, experiment, now)
+        refused = lifecycle.unsupported(asked.plan)
+        if experiment.spec.service.kind is ServiceKind.DEPLOYMENT and not experiment.spec.service.name:
+            refused.append("spec.service.name is needed to route to versions that are Deployments; name their Service")
+        if record.memory.core is not None and record.memory.subject != _subject(experiment, asked):
+            refused = ["service and criteria cannot change while the experiment runs; put them back, or terminate it"]
+        if refused:
+            raise Hold(conditions.invalid_spec([Problem("", text) for text in refused]), IDLE)
+        if experiment.spec.metrics is None:
+            await record.write(self._world.objects, {"spec": {"metrics": asked.definitions.to_spec()}})
+        record.settle(conditions.metrics_synced(), now)
+        return asked
+
+    async def _standing(self, record: Record, experiment: Experiment, asked: Questions) -> targets.Standing:
+        """Where the versions stand; evidence about a program that was replaced is dropped."""
+        kind = DEPLOYMENT if experiment.spec.service.kind is ServiceKind.DEPLOYMENT else SERVICE
+        names = defaults.version_names(experiment)
+        found = await workloads.look(
+            self._world.objects, kind, defaults.namespace(experiment), experiment.spec.service.name, names
+        )
+        core = self._core(record)
+        standing = targets.judge(
+            found,
+            record.memory,
+            frozenset(core.rolled_back) if core else frozenset(),
+            asked.plan.analysis.progress_deadline,
+            self._world.clock.now(),
+        )
+        record.memory = standing.memory
+        if core and standing.replaced:
+            self._live = forget(asked.plan, core, standing.replaced)
+            ready = {v: found.versions[v].fingerprint for v in standing.replaced}
+            record.memory = replace(
+                record.memory, core=self._live, fingerprints={**record.memory.fingerprints, **ready}
+            )
+            names_replaced = ", ".join(sorted(asked.plan.name(v) for v in standing.replaced))
+            await self._event(record, "EvidenceDropped", f"{names_replaced} was replaced; its evidence starts anew")
+        elif core is None:
+            prints = {v: t.fingerprint for v, t in found.versions.items() if t.ready}
+            record.memory = replace(record.memory, fingerprints=prints)
+        self._found = found
+        return standing
+
+    def _may_start(self, standing: targets.Standing) -> bool:
+        """Everybody who has not failed for good is there and ready."""
+        return standing.trouble is None
+
+    async def _routed(self, record: Record, experiment: Experiment) -> Routing:
+        """The routing rules, taken and ours."""
+        routing = routing_of(experiment, record.key, self._found)
+        if not record.holds(Type.ROUTING_RULES_READY) or record.memory.core is None:
+            if rival := await neighbours.in_the_way(self._world.objects, record):
+                raise RoutingRulesError(rival)
+            rules = await self._world.router.take(routing)
+            record.memory = replace(record.memory, created=record.memory.created or rules.created)
+        record.settle(conditions.routing_rules_ready(), self._world.clock.now())
+        return routing
+
+    async def _start(self, record: Record, experiment: Experiment, asked: Questions, now: float) -> None:
+        """The first moment: from here on everything is counted."""
+        core = lifecycle.begin(asked.plan, now)
+        self._live = core
+        record.status.setdefault("startTimestamp", stamp(now))
+        record.memory = replace(
+            record.memory,
+            core=core,
+            applied=dict(core.weights),
+            iterated_at=now,
+            subject=_subject(experiment, asked),
+        )
+        record.say(conditions.iteration_completed(0, asked.plan.iterations), now)
+        record.status["assessment"] = status.assessment(lifecycle.assess(asked.plan, core))
+        await record.save(self._world.objects, now)
+
+    async def _put_right(self, record: Record, asked: Questions, routing: Routing) -> None:
+        """Write weights that were recorded but perhaps not applied; undo what somebody else changed in our route."""
+        core = record.memory.core
+        assert core is not None
+        cut_off = dict(record.memory.applied) != dict(core.weights)
+        if not cut_off and not self.rules_touched:
+            return
+        self.rules_touched = False
+        rules = await self._world.router.set(routing, core.weights)
+        record.memory = replace(record.memory, applied=dict(core.weights))
+        if rules.written:
+            split = conditions.traffic_updated({asked.plan.name(v): w for v, w in core.weights.items()})
+            await self._tell(record, split if cut_off else replace(split, text=f"put back to {split.text}, as decided"))
+
+    async def _step(
+        self,
+        record: Record,
+        experiment: Experiment,
+        asked: Questions,
+        standing: targets.Standing,
+        routing: Routing,
+    ) -> float:
+        """Read if it is time to; decide if there is something to decide; otherwise say when to come again."""
+        world, plan = self._world, asked.plan
+        core = self._core(record)
+        assert core is not None
+        now = world.clock.now()
+        withdrawn = self._withdraws(core, standing)
+        if record.memory.paused and not withdrawn:
+            raise Hold(conditions.paused(), standing.wake or IDLE)
+        urgent_first = withdrawn or bool(standing.around.failed)
+        if not record.memory.paused and not urgent_first and now >= self._read_at + world.patience.reading:
+            snapshot = await telemetry.read(world, asked.request)
+            self._read_at = now = world.clock.now()
+            record.settle(conditions.analytics_running(), now)
+            self._live, urgent = lifecycle.observe(plan, core, snapshot)
+            if urgent is not None:
+                return await self._carry_out(record, experiment, asked, routing, self._live, urgent, None)
+            core = self._live
+        due = record.memory.iterated_at + plan.interval
+        if urgent_first or (now >= due and not record.memory.paused):
+            live, decision = lifecycle.iterate(plan, core, now, standing.around)
+            return await self._carry_out(record, experiment, asked, routing, live, decision, standing.trouble)
+        wait = max(min(self._read_at + world.patience.reading, due) - now, 0.0)
+        if standing.trouble is not None:
+            raise Hold(standing.trouble, wait)
+        if record.waits_for() is not None:
+            record.say(conditions.iteration_completed(core.iteration, plan.iterations), now)
+        await record.save(world.objects, now)
+        return wait
+
+    def _withdraws(self, core: State, standing: targets.Standing) -> bool:
+        """Whether somebody who cannot take traffic still has a share of it while another could have it."""
+        ready = standing.around.ready
+        return bool(ready) and any(weight > 0 and version not in ready for version, weight in core.weights.items())
+
+    async def _carry_out(
+        self,
+        record: Record,
+        experiment: Experiment,
+        asked: Questions,
+        routing: Routing,
+        live: State,
+        decision: Decision,
+        trouble: Message | None,
+    ) -> float:
+        """Record the decision, apply its weights, record that; or begin the end."""
+        world, plan = self._world, asked.plan
+        now = world.clock.now()
+        before = dict(record.memory.core.weights) if record.memory.core else {}
+        self._live = None  # until it is recorded, what counts is what is stored
+        record.memory = replace(record.memory, core=live, iterated_at=now)
+        record.status["currentIteration"] = live.iteration
+        record.status["assessment"] = status.assessment(lifecycle.assess(plan, live))
+        known = {(reason["reason"], reason.get("version")) for reason in record.status.get("reasons") or ()}
+        record.status.update(status.outcome(decision))
+        if decision.outcome is not Outcome.RUNNING:
+            record.memory = replace(record.memory, ending=ending.decided(plan, decision))
+        message = trouble or self._word(plan, live, decision)
+        new = record.say(message, now)
+        await record.save(world.objects, now)
+        self._live = live
+        if new:
+            await self._tell(record, message)
+        await self._tell_findings(record, plan, decision, known)
+        if record.memory.ending is not None:
+            return await self._conclude(record, experiment)
+        if dict(live.weights) != before:
+            await world.router.set(routing, live.weights)
+            record.memory = replace(record.memory, applied=dict(live.weights))
+            await record.save(world.objects, world.clock.now())
+            names = {plan.name(v): w for v, w in live.weights.items()}
+            await self._tell(record, conditions.traffic_updated(names))
+            return 0.0
+        return min(world.patience.reading, plan.interval)
+
+    def _word(self, plan: Plan, live: State, decision: Decision) -> Message:
+        if decision.counted:
+            return conditions.iteration_completed(live.iteration, plan.iterations)
+        if not decision.held:  # between two iterations: a violation was proven
+            out = [
+                f"{plan.name(f.version)} rolled back: {f.text}" for f in decision.findings if f.version in plan.ids[1:]
+            ]
+            return conditions.assessment_updated("; ".join(out))
+        text = next((f.text for f in decision.findings if f.version is None), "") or "nothing could be seen"
+        return conditions.iteration_held(min(live.iteration + 1, plan.iterations), plan.iterations, text)
+
+    async def _conclude(self, record: Record, experiment: Experiment) -> float:
+        await ending.conclude(self._world, record, experiment)
+        return IDLE
+
+    async def _after_the_end(self, record: Record) -> float:
+        """Nothing moves any more; an order that comes too late is cleared and answered."""
+        await record.drop_finalizer(self._world.objects)
+        if (record.object.get("spec") or {}).get("manualOverride"):
+            await record.write(self._world.objects, {"spec": {"manualOverride": None}})
+            await self._event(
+                record, "OverrideIgnored", "the experiment has ended; apply it under a new name to run again"
+            )
+        return IDLE
+
+    def _core(self, record: Record) -> State | None:
+        """The state with the readings since the last iteration, if it continues what is stored; else what is stored."""
+        stored = record.memory.core
+        if stored is None or self._live is None or self._live.iteration != stored.iteration:
+            self._live = stored
+            self._read_at = 0.0  # what was read since is lost: read again before anything is decided
+        return self._live
+
+    async def _tell(self, record: Record, message: Message) -> None:
+        await self._world.sink.emit(record.object, str(message.reason), message.text or str(message), message.severity)
+
+    async def _event(self, record: Record, reason: str, text: str) -> None:
+        await self._world.sink.emit(record.object, reason, text, Severity.NORMAL)
+
+    async def _tell_findings(
+        self, record: Record, plan: Plan, decision: Decision, known: set[tuple[str, str | None]]
+    ) -> None:
+        """An event for each reason that is new; how its numbers move is in the status."""
+        for finding in decision.findings:
+            if (str(finding.reason), finding.version) in known:
+                continue
+            text = ending.named(plan, finding)
+            await self._world.sink.emit(record.object, finding.reason.value, text, _loudness(finding))
+
+
+def _subject(experiment: Experiment, asked: Questions) -> str:
+    place = (defaults.namespace(experiment), experiment.spec.service.name, defaults.router_id(experiment))
+    return subject(asked.plan, place)
+
+
+def _loudness(finding: Finding) -> Severity:
+    loud = finding.reason.value in ("ProvenHarm", "CounterBreached", "FailedToStart", "SampleRatioMismatch")
+    return Severity.WARNING if loud else Severity.NORMAL

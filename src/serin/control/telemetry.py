@@ -1,0 +1,65 @@
+"""Metric definitions and readings: which counters an experiment needs, and what they say now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from serin.api.v1alpha2 import conditions, convert, validation
+from serin.api.v1alpha2.types import Experiment
+from serin.control.world import Hold, World
+from serin.core.model import Plan
+from serin.core.observation import Snapshot
+from serin.errors import InvalidInput, NotFound, SerinError
+from serin.metrics.definitions import CONFIG_MAP, Definitions, built_in, parse_config_map
+from serin.ports import CONFIG_MAP as CONFIG_MAP_KIND
+from serin.ports import ReadRequest
+
+NAMESPACE = "iter8"
+"""Where the ConfigMaps of the installation live."""
+
+
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """The plan of an experiment and what has to be read for it; `definitions` are the ones it uses."""
+
+    plan: Plan
+    request: ReadRequest
+    definitions: Definitions
+
+
+async def questions(world: World, experiment: Experiment, since: float) -> Questions:
+    """What the experiment wants to know. Holds with `SyncMetricsError` when its metrics cannot be known or read."""
+    try:
+        known = convert.definitions(experiment) or await _installed(world)
+        problems = validation.metric_problems(experiment, known)
+        if problems:
+            raise InvalidInput("; ".join(problem.text for problem in problems))
+        plan = convert.plan(experiment, known)
+        request = convert.read_request(experiment, known, since)
+    except InvalidInput as error:
+        raise Hold(conditions.metrics_error(str(error))) from error
+    for counter in request.counters:
+        if refusal := world.metrics.check(counter):
+            raise Hold(conditions.metrics_error(refusal))
+    return Questions(plan, request, known.used_by(c.metric for c in experiment.spec.criteria))
+
+
+async def read(world: World, request: ReadRequest) -> Snapshot:
+    """One reading. Holds with `AnalyticsServiceError` when the source does not answer or answers nonsense."""
+    try:
+        (answer,) = await world.metrics.read([request])
+    except SerinError as error:
+        raise Hold(conditions.analytics_error(str(error))) from error
+    if isinstance(answer, SerinError):
+        raise Hold(conditions.analytics_error(str(answer))) from answer
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+async def _installed(world: World) -> Definitions:
+    """The definitions of the installation; the ones out of the box where it has none."""
+    try:
+        return parse_config_map(await world.objects.get(CONFIG_MAP_KIND, NAMESPACE, CONFIG_MAP))
+    except NotFound:
+        return built_in()

@@ -1,0 +1,108 @@
+"""The engine is killed at every write of an experiment, before and after it is stored; the next one goes on.
+
+The crash points are found by counting the writes of an undisturbed run, not by time.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from serin.errors import Conflict, StorageError, Unreachable
+from serin.ports import EXPERIMENT
+from tests.control.lab import Lab, deployment, experiment
+
+SHORT: dict[str, Any] = {
+    "duration": {"interval": "20s", "maxIterations": 6},
+    "trafficControl": {"maxIncrement": 40},
+}
+
+
+async def run(lab: Lab) -> tuple:
+    """An experiment to its end; how it ended, and what must not depend on crashes."""
+    lab.start()
+    lab.watch_the_rules()
+    lab.objects.seed(deployment("v2"))
+    await lab.objects.create(experiment(**SHORT))
+    iterations = [0]
+    for _ in range(160):
+        await lab.seconds(1)
+        status = await lab.status()
+        iterations.append(status.get("currentIteration", 0))
+        if lab.dead:
+            await lab.stop()
+            lab.start()
+            lab.watch_the_rules()
+        elif status.get("phase") == "Completed":
+            break
+    status = await lab.status()
+    assert all(0 <= later - earlier <= 1 for earlier, later in pairwise(iterations)), iterations
+    rules = await lab.virtual_service()
+    return (
+        status["message"],
+        status["assessment"]["winner"]["name"],
+        status["currentIteration"],
+        await lab.weights(),
+        rules["metadata"]["labels"],
+        (await lab.get())["metadata"].get("finalizers", []),
+    )
+
+
+async def undisturbed() -> tuple[tuple, int]:
+    lab = Lab()
+    outcome = await run(lab)
+    await lab.stop()
+    assert lab.lost == 0
+    assert lab.unusual == []
+    return outcome, len(lab.objects.writes) - 1  # the experiment's own creation is the test's
+
+
+async def test_killed_at_every_write_the_next_one_goes_on():
+    expected, writes = await undisturbed()
+    assert writes > 20
+    for write in range(1, writes + 1):
+        for after in (False, True):
+            lab = Lab()
+            lab.objects.crash_at(write + 1, after=after)
+            outcome = await run(lab)
+            await lab.stop()
+            where = f"killed {'after' if after else 'before'} write {write}"
+            assert outcome == expected, where
+            assert lab.unusual == [], where
+            assert lab.lost == 0, where
+
+
+@pytest.mark.parametrize(
+    "error", [Conflict("changed in between"), Unreachable("no answer"), StorageError("the disk is full")]
+)
+async def test_a_write_that_fails_is_repeated(error):
+    expected, writes = await undisturbed()
+    for write in range(1, writes + 1, 3):
+        lab = Lab()
+        lab.objects.fail_next(error, skip=write)
+        outcome = await run(lab)
+        await lab.stop()
+        assert outcome == expected, f"write {write}"
+        assert lab.unusual == []
+        assert lab.lost == 0
+
+
+async def test_somebody_else_writes_the_experiment_before_each_of_our_writes():
+    expected, _ = await undisturbed()
+    lab = Lab()
+    counted = 0
+
+    async def interfere(call) -> None:
+        nonlocal counted
+        if call.kind == EXPERIMENT and call.verb == "status" and counted % 3 == 0:
+            labels = {"metadata": {"labels": {"touched": str(counted)}}}
+            await lab.objects.patch(EXPERIMENT, call.namespace, call.name, labels)
+        counted += 1
+
+    lab.objects.before_write = interfere
+    outcome = await run(lab)
+    await lab.stop()
+    assert outcome == expected
+    assert lab.unusual == []

@@ -1,0 +1,1 @@
+"""One machine without a cluster: objects in sqlite, Deployments as processes, a real Envoy as the gateway."""

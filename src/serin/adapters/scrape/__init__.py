@@ -1,0 +1,9 @@
+"""Counters read where they are counted, without a Prometheus between: the port `Metrics` of the local home.
+
+    exposition.py   a page in Prometheus' text format -> samples
+    istio.py        Envoy's samples under the names and labels of Istio's telemetry
+    selection.py    PromQL's label matchers, and the sum over each version's series
+    envoy.py        `EnvoyMetrics`: one scrape at most a second, shared by all who read
+
+What a source does not show is absent, never 0.
+"""

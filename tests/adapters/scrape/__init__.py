@@ -1,0 +1,1 @@
+"""Counters scraped and relabelled."""

@@ -1,0 +1,3 @@
+from tests.adapters.envoy.conftest import home
+
+__all__ = ["home"]

@@ -1,0 +1,76 @@
+"""Which home a command talks to, and in which namespace."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from serin.errors import UsageError
+
+if TYPE_CHECKING:  # the help is to answer at once, and the ports are half of what it would load
+    from serin.cli.port import Home
+
+T = TypeVar("T")
+
+CLUSTER = "cluster"
+
+
+@asynccontextmanager
+async def _open(scope: Scope) -> AsyncIterator[Home]:
+    from serin.home.client import HomeClient
+
+    client = HomeClient(scope.folder)
+    try:
+        yield client
+    finally:
+        await client.aclose()
+
+
+@dataclass(slots=True)
+class Scope:
+    """What one command line is about; the global options put their values here.
+
+    connect   opens the home; tests give their own
+    now       the time now, epoch seconds
+    """
+
+    home: str | None = None
+    namespace: str | None = None
+    connect: Callable[[Scope], AbstractAsyncContextManager[Home]] = _open
+    now: Callable[[], float] = time.time
+
+    @property
+    def in_namespace(self) -> str:
+        """The namespace asked for, `default` when none was."""
+        return self.namespace or "default"
+
+    @property
+    def folder(self) -> Path:
+        """The home's folder. Raises UsageError when the home is none on this machine."""
+        if self.home == CLUSTER:
+            # Here a cluster slots in: another implementation of the same port, chosen by name.
+            raise UsageError(
+                "--home cluster: a cluster cannot be a home yet; give a folder ('./cluster' for one of that name), "
+                "or use kubectl with the same files"
+            )
+        if self.home == "":
+            raise UsageError("--home is empty; give a folder, or leave it out for the default one")
+        if self.home is not None:
+            return Path(self.home).expanduser().absolute()
+        from serin.home.paths import default_folder
+
+        return default_folder()
+
+    def run(self, command: Callable[[Home], Awaitable[T]]) -> T:
+        """Connect to the home, run the command with it, and disconnect."""
+        import asyncio
+
+        async def connected() -> T:
+            async with self.connect(self) as home:
+                return await command(home)
+
+        return asyncio.run(connected())

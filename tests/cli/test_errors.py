@@ -1,0 +1,162 @@
+"""Every error that a person can meet: one sentence on standard error, the exit code of its class, no traceback."""
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from serin import errors
+from serin.cli import main
+from serin.cli.errors import run
+from serin.cli.target import Scope
+from serin.ports import POD
+from tests.cli.conftest import Cli, FakeHome
+from tests.cli.scenes import pod
+
+
+def classes(cls: type[errors.SerinError] = errors.SerinError) -> list[type[errors.SerinError]]:
+    return [cls, *(leaf for child in cls.__subclasses__() for leaf in classes(child))]
+
+
+@pytest.mark.parametrize("error", [error for error in classes() if error.__module__ == errors.__name__])
+def test_every_public_error_becomes_its_sentence_and_its_exit_code(
+    cli: Cli, home: FakeHome, error: type[errors.SerinError]
+) -> None:
+    home.fail_next(error("the sentence; what to do"), verb="list", kind=POD)
+    result = cli("get", "pods")
+    assert (result.code, result.out, result.err) == (error.exit_code, "", "serin: the sentence; what to do\n")
+
+
+def test_several_problems_are_one_line_each(cli: Cli, home: FakeHome) -> None:
+    home.fail_next(errors.InvalidInput("a.yaml:1: one\na.yaml:2: two"), verb="list")
+    assert cli("get", "pods").err == "serin: a.yaml:1: one\nserin: a.yaml:2: two\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["frob"], "serin: no such command 'frob'; see 'serin --help'"),
+        (["statsu"], "serin: no such command 'statsu'. Did you mean 'status'?; see 'serin --help'"),
+        (["get", "--frob"], "serin: no such option '--frob'; see 'serin get --help'"),
+        (["--frob"], "serin: no such option '--frob'; see 'serin --help'"),
+        (["version", "extra"], "serin: got unexpected extra argument (extra); see 'serin version --help'"),
+        (["-n"], "serin: option '-n' requires an argument; see 'serin --help'"),
+        (["-o", "json", "down"], "serin: no such option '-o'; see 'serin down --help'"),
+        (["completion", "tcsh"], "serin: invalid value for '{bash|zsh|fish}': 'tcsh' is not one of"),
+    ],
+)  # fmt: skip
+def test_a_command_that_is_typed_wrongly(cli: Cli, arguments: list[str], line: str) -> None:
+    result = cli(*arguments)
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith(line)
+    assert result.err.count("\n") == 1
+
+
+def test_a_home_that_cannot_be_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--home", "cluster", "get", "pods"]) == 2
+    assert "--home cluster: a cluster cannot be a home yet" in capsys.readouterr().err
+    assert run(["get", "pods", "--home", ""]) == 2
+    assert "--home is empty" in capsys.readouterr().err
+
+
+def test_a_home_that_does_not_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for verb in (["get", "pods"], ["status"], ["wait", "--for=delete", "pod/x"], ["logs", "x"]):
+        assert run([*verb, "--home", str(tmp_path / "home")]) == 6
+        said = capsys.readouterr()
+        assert said.err == f"serin: no home is running in {tmp_path}/home; start it with 'serin up'\n"
+        assert said.out == ""
+
+
+def test_ctrl_c_ends_quietly(cli: Cli, home: FakeHome) -> None:
+    home.fail_next(KeyboardInterrupt(), verb="list")
+    result = cli("get", "pods")
+    assert (result.code, result.out, result.err) == (130, "", "")
+
+
+def test_ctrl_c_while_watching_ends_quietly(cli: Cli, home: FakeHome) -> None:
+    home.seed(pod("one"))
+    home.stays = True
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    home.scenario = [interrupt]
+    result = cli("get", "pods", "-w")
+    assert (result.code, result.err) == (130, "")
+    assert "one" in result.out
+
+
+def test_a_fault_of_the_program_leaves_its_traceback_in_a_file(
+    cli: Cli, home: FakeHome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    home.fail_next(RuntimeError("the\nfault"), verb="list")
+    result = cli("get", "pods")
+    (report,) = (tmp_path / "serin-crashes").iterdir()
+    assert result.code == 1
+    assert result.err == f"serin: a fault of serin itself (RuntimeError: the fault); please report it with {report}\n"
+    assert "Traceback" in report.read_text()
+
+
+def test_a_fault_without_a_place_for_the_traceback_is_said_too(
+    cli: Cli, home: FakeHome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    home.fail_next(RuntimeError("fault"), verb="list")
+    assert "no report could be written" in cli("get", "pods").err
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
+def test_a_full_disk_is_said(cli: Cli, home: FakeHome, number: int) -> None:
+    home.fail_next(OSError(number, os.strerror(number)), verb="list")
+    result = cli("get", "pods")
+    assert result.code == 7
+    assert result.err == f"serin: cannot write: {os.strerror(number)}; make room and repeat\n"
+
+
+def test_standard_output_that_is_full_is_said() -> None:
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "serin", "--help"], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert ended.returncode == 7
+    assert ended.stderr.startswith("serin: cannot write: No space left on device")
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    ended = subprocess.run([sys.executable, "-m", "serin", "--help"], stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert (ended.returncode, ended.stderr) == (141, "")
+
+
+def test_main_uses_the_arguments_of_the_process(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["serin", "--version"])
+    assert main() == 0
+    assert capsys.readouterr().out.startswith("serin ")
+
+
+def test_the_home_comes_from_the_option_nearest_to_the_verb(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def folder(*arguments: str) -> Path:
+        assert cli(*arguments).code == 0
+        return cli.scopes[-1].folder
+
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.delenv("SERIN_HOME", raising=False)
+    assert folder("get", "pods") == tmp_path / "serin"
+    monkeypatch.setenv("SERIN_HOME", "/a")
+    assert folder("get", "pods") == Path("/a")
+    assert folder("--home", "/b", "get", "pods") == Path("/b")
+    assert folder("--home", "/b", "get", "pods", "--home", "/c") == Path("/c")
+    assert folder("get", "--home=./cluster", "pods") == Path.cwd() / "cluster"
+    assert Scope(home="~/x").folder == Path.home() / "x"

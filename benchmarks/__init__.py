@@ -1,0 +1,1 @@
+"""Speeds and memory, printed side by side. `python -m benchmarks` runs all, `python -m benchmarks engine` one."""

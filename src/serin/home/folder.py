@@ -33,7 +33,8 @@ def prepare(paths: Paths) -> None:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = folder.stat()
-        if not paths.lock.exists() and any(folder.iterdir()):
+        # In this order: a home makes its lock before anything else, so who sees one of its files sees the lock after.
+        if any(folder.iterdir()) and not paths.lock.exists():
             raise StorageError(
                 f"{folder} holds other files and is no home; choose an empty or a new folder with --home"
             )

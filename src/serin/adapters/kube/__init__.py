@@ -1,0 +1,1 @@
+"""Kubernetes behind the ports: objects, leader election, what the proxies do."""

@@ -6,6 +6,7 @@ import os
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,21 @@ def test_a_folder_with_other_files_is_left_as_it_is(tmp_path: Path) -> None:
         folder.prepare(Paths(tmp_path))
     assert tmp_path.stat().st_mode == before
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+def test_a_folder_that_becomes_a_home_while_it_is_looked_at_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two `serin up` at once: the other one's files appear between two looks."""
+    paths, iterdir = Paths(tmp_path), Path.iterdir
+
+    def meanwhile(folder: Path) -> Iterator[Path]:
+        paths.lock.touch()
+        paths.printed.touch()
+        return iterdir(folder)
+
+    monkeypatch.setattr(Path, "iterdir", meanwhile)
+    folder.prepare(paths)
 
 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:

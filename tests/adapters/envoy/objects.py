@@ -28,6 +28,7 @@ def pod(
     app: str = "shop",
     version: str = "v1",
     ready: bool = True,
+    leaving: bool = False,
     namespace: str = "default",
     ports: Mapping[str, int] | None = None,
 ) -> Object:
@@ -40,6 +41,7 @@ def pod(
             "namespace": namespace,
             "labels": {"app": app, "version": version},
             "ownerReferences": [{"apiVersion": "apps/v1", "kind": "Deployment", "name": workload, "uid": "1"}],
+            **({"deletionTimestamp": "2026-01-01T00:00:00Z"} if leaving else {}),
         },
         "spec": {"containers": [{"name": "model", "image": "model", "ports": named}]},
         "status": {

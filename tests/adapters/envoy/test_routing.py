@@ -127,6 +127,28 @@ def test_pods_that_are_not_ready_take_no_share_but_their_workload_is_known() -> 
     assert next(c.endpoints for c in routing.clusters if c.workload == "shop-v1b") == ()
 
 
+def endpoints(routing: Routing, workload: str) -> list[set[str]]:
+    """The addresses of each cluster of a workload."""
+    return [{each.address for each in c.endpoints} for c in routing.clusters if c.workload == workload]
+
+
+def test_the_last_pod_of_a_version_is_used_while_it_leaves_and_still_answers() -> None:
+    leaving = make.pod("two", "127.0.0.3", workload="shop-v2", version="v2", leaving=True)
+    routing = routed(*make.article(80, 20), PODS[0], leaving)
+    # By its own subset, since nobody else is there; not by the Service as a whole, where the other one is ready.
+    assert endpoints(routing, "shop-v2") == [set(), {"127.0.0.3"}]
+    assert routing.offered == {"127.0.0.2", "127.0.0.3"}
+    assert routed(*make.article(100, 0), PODS[0], leaving).offered == {"127.0.0.2"}
+
+
+def test_a_pod_that_leaves_is_not_used_where_another_is_ready_nor_when_it_does_not_answer() -> None:
+    leaving = make.pod("two", "127.0.0.3", workload="shop-v2", version="v2", leaving=True)
+    new = make.pod("new", "127.0.0.4", workload="shop-v2", version="v2")
+    assert endpoints(routed(*make.article(80, 20), PODS[0], leaving, new), "shop-v2")[1] == {"127.0.0.4"}
+    mute = make.pod("two", "127.0.0.3", workload="shop-v2", version="v2", ready=False, leaving=True)
+    assert endpoints(routed(*make.article(80, 20), PODS[0], mute), "shop-v2")[1] == set()
+
+
 def test_a_subset_over_two_workloads_is_split_by_ready_pods_and_the_whole_keeps_its_weight() -> None:
     more = [make.pod(f"more-{n}", f"127.0.1.{n}", workload="shop-v1b") for n in range(2)]
     assert weights(routed(*make.article(80, 20), *PODS, *more)) == {

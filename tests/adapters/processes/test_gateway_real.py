@@ -11,9 +11,10 @@ from functools import partial
 
 import pytest
 
+from serin.adapters.local.processes import pod as pod_life
 from serin.load.plan import LoadPlan, parse_target
 from serin.load.stream import Load
-from serin.ports import DEPLOYMENT, POD
+from serin.ports import DEPLOYMENT, POD, VIRTUAL_SERVICE
 from tests.adapters.envoy.conftest import house
 from tests.adapters.processes import programs
 from tests.adapters.processes.manifests import deployment
@@ -125,6 +126,45 @@ async def test_a_slow_request_is_answered_by_the_pod_that_leaves(tmp_path):
         await home.objects.delete(DEPLOYMENT, "default", "web")
         await home.ready(0)
         assert "ended in order" in home.log(pod)
+
+
+async def test_a_deleted_deployment_serves_until_its_traffic_has_been_moved(tmp_path):
+    async with serving(tmp_path) as (home, url):
+        await home.apply(deployment(container=PROBE))
+        await home.ready()
+        other = deployment("other", container=PROBE)
+        other["spec"]["selector"] = {"matchLabels": {"app": "other"}}
+        other["spec"]["template"]["metadata"]["labels"]["app"] = "other"
+        await home.apply(other)
+        await home.ready(2)
+        await home.objects.create(
+            {
+                **SERVICE,
+                "metadata": {**SERVICE["metadata"], "name": "other"},
+                "spec": {**SERVICE["spec"], "selector": {"app": "other"}},
+            }
+        )
+        await until(lambda: served(url))
+        async with traffic(url) as load:
+            await home.objects.delete(DEPLOYMENT, "default", "web")
+            await asyncio.sleep(1.0)  # nobody has moved the traffic yet
+            moved = {"destination": {"host": "other", "port": {"number": 8501}}}
+            await home.objects.patch(VIRTUAL_SERVICE, "default", "web", {"spec": {"http": [{"route": [moved]}]}})
+            await home.ready(1)  # the deleted one is gone
+            await asyncio.sleep(0.3)
+        assert load.report().errors == {}
+
+
+async def test_a_deleted_deployment_whose_traffic_nobody_moves_goes_all_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr(pod_life, "HANDOVER", 0.5)
+    async with serving(tmp_path) as (home, url):
+        await home.apply(deployment(container=PROBE, pod={"terminationGracePeriodSeconds": 60}))
+        await home.ready()
+        await until(lambda: served(url))
+        async with traffic(url) as load:
+            await home.objects.delete(DEPLOYMENT, "default", "web")
+            await home.ready(0)
+        assert set(load.report().errors) <= {"status 503"}
 
 
 async def test_nothing_is_sent_to_a_pod_that_still_loads(tmp_path):

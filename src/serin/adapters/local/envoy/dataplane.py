@@ -69,7 +69,7 @@ class LocalDataPlane:
             return self._idle_in_silence() if not self._proxy.running else False
         pods = [backend(obj) for obj in applied.objects.values() if obj["kind"] == POD.name]
         here = [pod for pod in pods if pod is not None and pod.address == address]
-        if any(pod.ready for pod in here):
+        if address in applied.offered or any(pod.ready for pod in here):
             return False
         patterns = [telemetry.active(address), *(_pending(pod.namespace, pod.workload) for pod in here)]
         try:

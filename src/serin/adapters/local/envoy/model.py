@@ -107,6 +107,15 @@ class Routing:
     clusters: tuple[Cluster, ...] = ()
     warnings: tuple[str, ...] = ()
 
+    @property
+    def offered(self) -> frozenset[str]:
+        """The addresses that requests are sent to: of the pods behind any way of any route."""
+        routes = [route for listener in self.listeners for host in listener.hosts for route in host.routes]
+        named = {way.cluster for route in routes for way in (*route.targets, *route.mirrors)}
+        return frozenset(
+            each.address for cluster in self.clusters if cluster.name in named for each in cluster.endpoints
+        )
+
 
 def identity(obj: Object) -> tuple[str, str]:
     """(namespace, name) of an object."""

@@ -41,10 +41,14 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What the proxy has acknowledged: the objects it was made from, and the version that Envoy shows."""
+    """What the proxy has acknowledged: the objects it was made from, and the version that Envoy shows.
+
+    offered   addresses of the pods that requests are sent to
+    """
 
     objects: Mapping[Key, Object]
     version: str
+    offered: frozenset[str] = frozenset()
 
 
 class Translator:
@@ -151,7 +155,8 @@ class Translator:
         self._clusters = {cluster.name: cluster for cluster in routing.clusters}
         self._listening = {(listener.address, listener.port) for listener in routing.listeners}
         self._seen = objects
-        self.applied = Applied({k: v for k, v in objects.items() if k not in self._refused}, version)
+        taken_over = {k: v for k, v in objects.items() if k not in self._refused}
+        self.applied = Applied(taken_over, version, routing.offered)
         self._warn((*routing.warnings, *(text for _, text in self._refused.values())))
 
     def _render(self, objects: Mapping[Key, Object]) -> tuple[Routing, Config]:

@@ -28,7 +28,11 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """One Pod, as far as routing cares."""
+    """One Pod, as far as routing cares.
+
+    ready    takes requests
+    serving  answers them, though it may be leaving
+    """
 
     name: str
     namespace: str
@@ -36,6 +40,7 @@ class Backend:
     address: str
     labels: Mapping[str, str]
     ready: bool
+    serving: bool
     ports: Mapping[str, int]
 
 
@@ -68,6 +73,7 @@ def backend(pod: Object) -> Backend | None:
     if not address or status.get("phase") in ("Succeeded", "Failed"):
         return None
     conditions = {c.get("type"): c.get("status") for c in status.get("conditions") or ()}
+    serving = conditions.get("Ready") == "True"
     containers = (pod.get("spec") or {}).get("containers") or ()
     return Backend(
         name=meta["name"],
@@ -75,7 +81,8 @@ def backend(pod: Object) -> Backend | None:
         workload=workload_of(pod),
         address=address,
         labels=meta.get("labels") or {},
-        ready=conditions.get("Ready") == "True" and not meta.get("deletionTimestamp"),
+        ready=serving and not meta.get("deletionTimestamp"),
+        serving=serving,
         ports={
             port["name"]: port["containerPort"]
             for container in containers
@@ -136,18 +143,27 @@ def clusters_of(
     labels: Mapping[str, str] | None = None,
     policy: str = "{}",
 ) -> tuple[Cluster, ...]:
-    """The clusters that serve a port of a service (or a subset of it), one a workload, by name; at least one."""
+    """The clusters that serve a port of a service (or a subset of it), one a workload, by name; at least one.
+
+    Where no pod is ready those that are leaving but still answer are used, as Kubernetes does (KEP-1669): a version
+    that is deleted serves until its traffic has been moved.
+    """
     meta = service["metadata"]
     name, namespace = meta["name"], meta.get("namespace", "default")
     wanted = dict(labels or {})
+    target = port.get("targetPort", port["port"])
+    behind = [
+        (pod, number)
+        for pod in backends.select(namespace, (service.get("spec") or {}).get("selector") or {})
+        if (number := pod.ports.get(target) if isinstance(target, str) else target)
+        and wanted.items() <= pod.labels.items()
+    ]
+    leaving_too = not any(pod.ready for pod, _ in behind)
     by_workload: dict[str, set[Endpoint]] = defaultdict(set)
-    for pod in backends.select(namespace, (service.get("spec") or {}).get("selector") or {}):
-        target = port.get("targetPort", port["port"])
-        number = pod.ports.get(target) if isinstance(target, str) else target
-        if number and wanted.items() <= pod.labels.items():
-            endpoints = by_workload[pod.workload]  # known even while none of its pods is ready
-            if pod.ready:
-                endpoints.add(Endpoint(pod.address, number))
+    for pod, number in behind:
+        endpoints = by_workload[pod.workload]  # known even while none of its pods is ready
+        if pod.ready or (leaving_too and pod.serving):
+            endpoints.add(Endpoint(pod.address, number))
     suffix = f"/{port['port']}"
     if wanted:
         suffix += "/" + ",".join(f"{key}={value}" for key, value in sorted(wanted.items()))

@@ -1,7 +1,8 @@
 """One Pod's life: prepare, start, probe, restart with growing pauses, and the graceful end.
 
-The end: the Pod is not ready any more, so the proxies leave it; requests under way are answered; SIGTERM; after the
-grace period SIGKILL; and only then the object goes (its finalizer is ours).
+The end: the proxies leave the Pod; the last one behind a route answers on until the route has left it, for HANDOVER
+seconds at most; requests under way are answered; SIGTERM; after the grace period SIGKILL; and only then the object goes
+(its finalizer is ours).
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from serin.errors import NotFound, SerinError
 from serin.ports import POD, Object, Severity
 
 GRACE = 30.0
+HANDOVER = 5.0
+"""Seconds in which whoever steers the traffic is expected to move it away from a version that is being deleted."""
 _PATIENCE = 5.0
 
 
@@ -191,11 +194,13 @@ class PodRunner:
     async def _leave(self) -> None:
         """The graceful end."""
         stopping, process = self._stop_grace is not None, self._process
-        self._show(ready=False, not_ready=("Terminating", "the home stops" if stopping else "being deleted"))
-        await self._publisher.flushed(_PATIENCE)
+        draining = process is not None and process.running and self._served and not stopping
+        if not draining or not isinstance(self._ground.dataplane, PodTraffic):
+            await self._no_longer_ready("the home stops" if stopping else "being deleted")
         if process and process.running:
-            if self._served and not stopping:
+            if draining:
                 await self._drain(process)
+            await self._no_longer_ready("the home stops" if stopping else "being deleted")
             await self._tell("Killing", "stopping the process")
             await process.end(self._grace)
         self._process = None
@@ -205,6 +210,10 @@ class PodRunner:
         elif stopping:
             self._show(running=None, waiting=("HomeStopped", "the home does not run"))
             await self._publisher.flushed(_PATIENCE)
+
+    async def _no_longer_ready(self, why: str) -> None:
+        self._show(ready=False, not_ready=("Terminating", why))
+        await self._publisher.flushed(_PATIENCE)
 
     @property
     def _grace(self) -> float:
@@ -217,9 +226,11 @@ class PodRunner:
     async def _drain(self, process: Process) -> None:
         """Wait until no request is under way to this Pod, for as long as the grace period at most."""
         clock = self._ground.clock
-        deadline, quiet = clock.now() + self._grace, 0
+        began, quiet = clock.now(), 0
         await clock.sleep(self._ground.settle)
-        while quiet < 2 and process.running and clock.now() < deadline and self._stop_grace is None:
+        while quiet < 2 and process.running and clock.now() < began + self._grace and self._stop_grace is None:
+            if self._life.ready and clock.now() >= began + HANDOVER:
+                await self._no_longer_ready("being deleted")
             quiet = quiet + 1 if await self._idle() else 0
             await clock.sleep(0.1)
 

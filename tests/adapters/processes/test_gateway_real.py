@@ -14,7 +14,7 @@ import pytest
 from serin.adapters.local.processes import pod as pod_life
 from serin.load.plan import LoadPlan, parse_target
 from serin.load.stream import Load
-from serin.ports import DEPLOYMENT, POD, VIRTUAL_SERVICE
+from serin.ports import DEPLOYMENT, POD, VIRTUAL_SERVICE, Object
 from tests.adapters.envoy.conftest import house
 from tests.adapters.processes import programs
 from tests.adapters.processes.manifests import deployment
@@ -22,7 +22,7 @@ from tests.adapters.processes.running import Home, until
 
 pytestmark = pytest.mark.real
 
-SERVICE = {
+SERVICE: Object = {
     "apiVersion": "v1",
     "kind": "Service",
     "metadata": {"name": "web", "namespace": "default"},
@@ -137,13 +137,9 @@ async def test_a_deleted_deployment_serves_until_its_traffic_has_been_moved(tmp_
         other["spec"]["template"]["metadata"]["labels"]["app"] = "other"
         await home.apply(other)
         await home.ready(2)
-        await home.objects.create(
-            {
-                **SERVICE,
-                "metadata": {**SERVICE["metadata"], "name": "other"},
-                "spec": {**SERVICE["spec"], "selector": {"app": "other"}},
-            }
-        )
+        second = copy.deepcopy(SERVICE)
+        second["metadata"]["name"] = second["spec"]["selector"]["app"] = "other"
+        await home.objects.create(second)
         await until(lambda: served(url))
         async with traffic(url) as load:
             await home.objects.delete(DEPLOYMENT, "default", "web")

@@ -10,7 +10,8 @@
      │    └── ProviderError    a source of metrics answered with an error or nonsense
      ├── StorageError          the disk is full, the folder or the database refuses    exit 7
      ├── Timeout               waited for as long as asked, and it did not happen      exit 8
-     └── OutcomeError          the work ended otherwise than was asked for             exit 9
+     ├── OutcomeError          the work ended otherwise than was asked for             exit 9
+     └── Forbidden             the cluster does not allow it; says which verb on what  exit 10
 
 A message is one sentence: what, where, what to do. The command line prints it as `serin: <message>`
 and ends with the exit code of its class; nothing else of the program prints a traceback.
@@ -81,3 +82,9 @@ class OutcomeError(SerinError):
     """The work ended, but otherwise than was asked for."""
 
     exit_code = 9
+
+
+class Forbidden(SerinError):  # noqa: N818
+    """The cluster does not allow this; the sentence carries the verb and the kind."""
+
+    exit_code = 10

@@ -467,7 +467,7 @@ NOT_YET = [
     (replace(PLAN, criteria=(replace(LATENCY, quantile=0.99),)), "quantile"),
     (replace(PLAN, criteria=(replace(LATENCY, margin=0.1),)), "margin"),
     (replace(PLAN, criteria=(replace(LATENCY, delay=60.0),)), "delay"),
-    (replace(PLAN, analysis=Analysis(exposure_budget=10.0)), "exposureBudget"),
+    (replace(PLAN, criteria=(LATENCY,), analysis=Analysis(exposure_budget=10.0)), "exposureBudget"),
     (replace(PLAN, analysis=Analysis(burst=2.5)), "burst"),
     (replace(PLAN, analysis=Analysis(history=60.0)), "history"),
     (replace(PLAN, candidates=(), criteria=(limit_on(MEAN_LATENCY, 1.2, LimitKind.RELATIVE),)), "relative limit"),

@@ -227,8 +227,11 @@ def unsupported(plan: Plan) -> list[str]:
             f"spec.service.candidates: the baseline {plan.baseline} can be its own candidate only if it is the only "
             "one; leave it out"
         )
-    if plan.analysis.exposure_budget is not None:
-        found.append("spec.analysis.exposureBudget is not supported yet; limit trafficControl.maxIncrement instead")
+    if plan.analysis.exposure_budget is not None and not any(c.measure.kind is MeasureKind.RATE for c in limited(plan)):
+        found.append(
+            "spec.analysis.exposureBudget: no criterion counts failures; give one on a share of requests, as "
+            "iter8_error_rate, a threshold, or leave the budget out"
+        )
     if plan.analysis.burst != Analysis().burst:
         found.append("spec.analysis.burst is not supported yet; leave it out")
     if plan.analysis.history not in (0.0, Analysis().history):

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from serin.core import decide, policies, traffic
+from serin.core import decide, exposure, policies, shares, traffic
 from serin.core.assessment import assess
 from serin.core.budget import budget
 from serin.core.decide import ByCriterion, Standing, unsupported
@@ -54,6 +54,8 @@ def observe(plan: Plan, state: State, snapshot: Snapshot) -> tuple[State, Decisi
     if state.ended or (state.read is not None and snapshot.time <= state.read):
         return state, None
     found = increments(state.last, snapshot, plan.ids, [c.measure for c in plan.criteria])
+    if state.last is None:  # the origin: what is counted since is counted from here on
+        state = replace(state, iterated=snapshot.time)
     state = replace(state, read=snapshot.time, last=origin(state.last, snapshot, found))
     if found.gap is not None:
         return replace(state, gaps=state.gaps + 1, gap=found.gap), None
@@ -86,7 +88,10 @@ def iterate(plan: Plan, state: State, now: float, around: Surroundings) -> tuple
         look = replace(look, rolled_back=state.rolled_back)
         verdict = policies.judge(look)
 
-    earned, carry, weights = _next_weights(plan, state, look, verdict)
+    most = _most(plan, state, look)
+    earned, carry, weights = _next_weights(plan, state, look, verdict, most)
+    if verdict.outcome is Outcome.RUNNING:
+        findings += _held_back(plan, earned, most, look)
     chances = decide.win_chances([s for s in look.standings if s.version not in state.rolled_back])
     decision = Decision(
         weights=weights,
@@ -277,8 +282,24 @@ def _look(plan: Plan, state: State, now: float, around: Surroundings) -> Look:
     )
 
 
+def _most(plan: Plan, state: State, look: Look) -> dict[str, int]:
+    """The largest weights that the exposure budget allows; empty without one."""
+    if plan.analysis.exposure_budget is None:
+        return {}
+    second = sum(counts.get(plan.requests, 0.0) for counts in look.rates.values())
+    alive = [s.version for s in look.alive]
+    return exposure.largest_weights(plan, evidence_of(plan, state), alive, second * plan.interval)
+
+
+def _held_back(plan: Plan, earned: Mapping[str, int], most: Mapping[str, int], look: Look) -> tuple[Finding, ...]:
+    """Who has as much traffic as the exposure budget allows, and would have more without it."""
+    at_the_limit = [v for v, weight in most.items() if earned[v] >= weight and weight < plan.percentage]
+    extra = exposure.spent(plan, {s.version: s.evidence for s in look.standings}) if at_the_limit else 0.0
+    return tuple(exposure.finding(plan, v, most[v], extra) for v in at_the_limit)
+
+
 def _next_weights(
-    plan: Plan, state: State, look: Look, verdict: Verdict
+    plan: Plan, state: State, look: Look, verdict: Verdict, most: Mapping[str, int]
 ) -> tuple[dict[str, int], Mapping[str, float], dict[str, int]]:
     """Weights by the evidence, what rounding has cost, and the weights in effect."""
     here = [s for s in look.alive if s.version in look.around.ready]
@@ -291,7 +312,8 @@ def _next_weights(
         return weights, carry, weights
     running = verdict.outcome is Outcome.RUNNING
     if running and not verdict.held and not decide.is_performance(plan):
-        earned, carry = _progressed(plan, look, earned, carry, here)
+        earned, carry = _progressed(plan, look, earned, carry, here, most)
+    earned = traffic.lowered(plan, earned, most)  # also while everything else is held
     weights = _in_effect(plan, state, earned, here)
     if not running:
         earned = weights = traffic.final_split(plan, verdict.outcome, verdict.winner, weights)
@@ -299,17 +321,24 @@ def _next_weights(
 
 
 def _progressed(
-    plan: Plan, look: Look, earned: Mapping[str, int], carry: Mapping[str, float], here: list[Standing]
+    plan: Plan,
+    look: Look,
+    earned: Mapping[str, int],
+    carry: Mapping[str, float],
+    here: list[Standing],
+    most: Mapping[str, int],
 ) -> tuple[dict[str, int], Mapping[str, float]]:
     """The weights after one more step in the direction of the evidence."""
     if not plan.criteria:
         return traffic.step_up(plan, earned, [s.version for s in here]), carry
-    chances = decide.win_chances([look.standings[0], *here])
+    reward = next((c for c in plan.criteria if c.is_reward), None)
+    versions = shares.contenders(plan, [look.standings[0], *here])
+    target = shares.shares(plan.strategy, versions, reward is not None and reward.measure.lower_is_better)
     rising = [
         s.version for s in here if earned[s.version] == 0 or decide.may_rise(plan, s, look.standings[0], look.fresh)
     ]
     cut_off = [s.version for s in here if s.cut_off is not None]
-    found = traffic.split(plan, traffic.shares(plan.strategy, chances), earned, carry, rising, cut_off)
+    found = traffic.split(plan, target, earned, carry, rising, cut_off, most)
     return found.weights, found.carry
 
 

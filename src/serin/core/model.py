@@ -170,6 +170,7 @@ class Reason(StrEnum):
     PROVEN_SAFE = "ProvenSafe"
     NO_PROOF = "NoProof"
     NO_CRITERIA = "NoCriteria"
+    EXPOSURE_BUDGET = "ExposureBudget"
     PROGRESSING = "Progressing"
 
 

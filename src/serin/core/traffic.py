@@ -1,6 +1,6 @@
-"""Who gets how much of the traffic: shares by strategy, then whole percents that add up to 100.
+"""Weights: from the shares that each version should have to whole percents that add up to 100.
 
-Pure arithmetic. It knows nothing of evidence: chances come in, weights go out. Every function gives whole numbers in
+Pure arithmetic. It knows nothing of evidence: shares come in, weights go out. Every function gives whole numbers in
 0..100 that add up to exactly 100, for every input.
 """
 
@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from serin.core.model import BASELINE, OnInconclusive, OnTermination, Outcome, Plan, Strategy
+from serin.core.model import BASELINE, OnInconclusive, OnTermination, Outcome, Plan
 from serin.errors import InvalidInput
 
 EXPLORATION = 0.05
@@ -35,33 +35,6 @@ def all_on(plan: Plan, version: str) -> dict[str, int]:
     return {v: 100 if v == version else 0 for v in plan.ids}
 
 
-def shares(strategy: Strategy, chances: Mapping[str, float]) -> dict[str, float]:
-    """The share each version should have, adding up to 1, from its chance of being the best (any scale, >= 0).
-
-    `progressive` follows the chance. `uniform` is equal. `top_2` and `top_two_ts` give a half each to the first and to
-    the runner-up: psi_v = (p_v + sum over u != v of p_u p_v / (1 - p_u)) / 2, which is both the chance of being among
-    the best two (when ranks follow Plackett and Luce) and the closed form of Russo (2016) with beta = 1/2.
-    """
-    names = list(chances)
-    if not names:
-        return {}
-    p = {v: max(0.0, c) if math.isfinite(c) else 0.0 for v, c in chances.items()}
-    total = sum(p.values())
-    even = 1.0 / len(names)
-    if strategy is Strategy.UNIFORM or total <= 0.0 or not math.isfinite(total):
-        return dict.fromkeys(names, even)
-    p = {v: c / total for v, c in p.items()}
-    if strategy is Strategy.PROGRESSIVE or len(names) == 1:
-        return p
-    return {v: (p[v] + sum(p[u] * _given_another(p, v, u) for u in names if u != v)) / 2.0 for v in names}
-
-
-def _given_another(p: Mapping[str, float], version: str, first: str) -> float:
-    """The chance of `version` to come next after `first`."""
-    rest = sum(p[u] for u in sorted(p) if u != first)
-    return p[version] / rest if rest > 0.0 else 1.0 / (len(p) - 1)
-
-
 def split(
     plan: Plan,
     target: Mapping[str, float],
@@ -69,6 +42,7 @@ def split(
     carry: Mapping[str, float],
     may_rise: Iterable[str],
     cut_off: Iterable[str] = (),
+    most: Mapping[str, int] | None = None,
 ) -> Split:
     """The next weights: `target` shares, the exploration share, the largest rise, the percentage, whole numbers.
 
@@ -76,6 +50,7 @@ def split(
     last       the weights before
     may_rise   candidates whose weight may grow now; by `max_increment` at most. What they do not get is the baseline's
     cut_off    candidates that get nothing for now, not even the exploration share
+    most       the largest weight that a candidate may have now, for those that have one (the exposure budget)
     """
     rising, cut = frozenset(may_rise), frozenset(cut_off)
     candidates = [v for v in plan.ids if v in target and v != BASELINE and v not in cut]
@@ -83,14 +58,15 @@ def split(
     wanted, caps = dict.fromkeys(plan.ids, 0.0), dict.fromkeys(plan.ids, 0)
     for v in candidates:
         share = (1.0 - EXPLORATION) * min(1.0, max(0.0, target[v])) + explore
-        caps[v] = min(100, last.get(v, 0) + (plan.max_increment if v in rising else 0))
+        caps[v] = min(100, last.get(v, 0) + (plan.max_increment if v in rising else 0), (most or {}).get(v, 100))
         wanted[v] = min(float(plan.percentage) * share, float(caps[v]))
     given = sum(wanted[v] for v in sorted(candidates, key=plan.name))
     if given > plan.percentage:  # shares that do not add up to 1: never more than what takes part
         wanted = {v: x * plan.percentage / given for v, x in wanted.items()}
     wanted[BASELINE] = 100.0 - sum(wanted[v] for v in sorted(candidates, key=plan.name))
     caps[BASELINE] = 100
-    if all(abs(wanted[v] - last.get(v, 0)) < _NOT_WORTH_A_CHANGE for v in plan.ids) and sum(last.values()) == 100:
+    settled = all(abs(wanted[v] - last.get(v, 0)) < _NOT_WORTH_A_CHANGE for v in plan.ids)
+    if settled and sum(last.values()) == 100 and all(last.get(v, 0) <= caps[v] for v in plan.ids):
         return Split({v: last.get(v, 0) for v in plan.ids}, dict(carry))
     return _whole(plan, wanted, caps, carry)
 
@@ -114,6 +90,13 @@ def withdraw(plan: Plan, last: Mapping[str, int], from_: Iterable[str], refuge: 
     gone = frozenset(from_) - {refuge}
     weights = {v: 0 if v in gone else last.get(v, 0) for v in plan.ids}
     weights[refuge] += 100 - sum(weights.values())
+    return weights
+
+
+def lowered(plan: Plan, last: Mapping[str, int], most: Mapping[str, int]) -> dict[str, int]:
+    """`last` with no candidate above its largest weight in `most`; what they lose is the baseline's."""
+    weights = {v: last.get(v, 0) if v == BASELINE else min(last.get(v, 0), most.get(v, 100)) for v in plan.ids}
+    weights[BASELINE] += 100 - sum(weights.values())
     return weights
 
 

@@ -145,6 +145,7 @@ class ReadRequest:
 
     versions    id (`baseline`, `candidate-0`, …) to the values of the version labels,
                 e.g. `{"destination_workload": "fashionmnist-v1", "destination_workload_namespace": "default"}`
+    since       epoch seconds of the experiment's start, for templates that are evaluated as they stand (`$interval`)
     """
 
     counters: tuple[CounterQuery, ...]

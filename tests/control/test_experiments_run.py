@@ -44,6 +44,15 @@ async def test_the_article(lab):
     assert (await lab.get())["metadata"].get("finalizers", []) == []
 
 
+async def test_counters_are_asked_for_since_the_start_of_the_experiment(lab):
+    lab.objects.seed(deployment("v2"))
+    await lab.seconds(3)
+    begun = lab.clock.now()
+    await lab.objects.create(experiment())
+    await lab.seconds(40)
+    assert {request.since for requests in lab.metrics.reads for request in requests} == {begun}
+
+
 async def test_no_candidate_gains_more_than_max_increment(lab):
     lab.objects.seed(deployment("v2"))
     await lab.objects.create(experiment())

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serin.core.observation import Series, Snapshot, increments, origin
+from serin.core.observation import Fall, Series, Snapshot, increments, origin
 from tests.core.simulation import ERROR_RATE, ERRORS, LATENCY, REQUESTS
 
 VERSIONS = ("baseline", "candidate-0")
@@ -114,6 +114,42 @@ def test_an_instance_that_vanished_is_forgotten_and_comes_back_as_a_stranger():
     assert {s.instance for s in kept.series} == {"a"}
     back = at(130.0, seen("baseline", REQUESTS, 12, "a"), seen("baseline", REQUESTS, 501, "b"))
     assert requests(increments(kept, back, VERSIONS)) == 1
+
+
+def fallen(value, fall):
+    return Series("baseline", REQUESTS, "envoy-1", value, fall=fall)
+
+
+@pytest.mark.parametrize(
+    ("fall", "values", "counted", "restarted"),
+    [
+        pytest.param(Fall.ANEW, [100, 4, 6], [4, 2], [True, False], id="began anew"),
+        pytest.param(Fall.LOST, [100, 90, 95], [0, 5], [True, False], id="a part of the sum is gone"),
+        pytest.param(Fall.NOISE, [100, 98.5, 99, 103], [0, 0, 3], [False, False, False], id="wavers"),
+        pytest.param(Fall.NOISE, [100, 50, 101], [0, 1], [False, False], id="wavers by half"),
+        pytest.param(Fall.NOISE, [100, 49, 55], [0, 6], [True, False], id="has lost its past"),
+    ],
+)
+def test_what_a_fall_means_is_the_sources_word(fall, values, counted, restarted):
+    last, steps, anew = at(100.0, fallen(values[0], fall)), [], []
+    for i, value in enumerate(values[1:]):
+        reading = at(115.0 + 15 * i, fallen(value, fall))
+        found = increments(last, reading, VERSIONS)
+        last = origin(last, reading, found)
+        steps.append(requests(found))
+        anew.append(found.restarted)
+    assert (steps, anew) == (counted, restarted)
+
+
+@given(st.lists(st.floats(100.0, 200.0), min_size=1, max_size=30))
+def test_the_waves_of_a_computed_counter_never_add_up(values):
+    last, told = at(99.0, fallen(100.0, Fall.NOISE)), 0.0
+    for i, value in enumerate(values):
+        reading = at(100.0 + i, fallen(value, Fall.NOISE))
+        found = increments(last, reading, VERSIONS)
+        last = origin(last, reading, found)
+        told += requests(found)
+    assert told == pytest.approx(max(values) - 100.0)
 
 
 steps = st.lists(st.tuples(st.sampled_from(["a", "b"]), st.integers(0, 50), st.booleans()), min_size=1, max_size=30)

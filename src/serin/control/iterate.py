@@ -143,7 +143,8 @@ class Worker:
 
     async def _questions(self, record: Record, experiment: Experiment, now: float) -> Questions:
         """Plan and counters; the definitions used are written back to the spec where it has none."""
-        asked = await telemetry.questions(self._world, experiment, now)
+        core = record.memory.core
+        asked = await telemetry.questions(self._world, experiment, now if core is None else core.started)
         refused = lifecycle.unsupported(asked.plan)
         if experiment.spec.service.kind is ServiceKind.DEPLOYMENT and not experiment.spec.service.name:
             refused.append("spec.service.name is needed to route to versions that are Deployments; name their Service")

@@ -9,11 +9,30 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 from serin.core.model import Measure, MeasureKind
 
 _ROUNDING = 1e-9
 """Relative slack of `part <= whole`: counters are floats on their way to us."""
+
+_NOISE = 0.5
+"""A computed counter that fell to less than this part of itself has lost its past; see `Fall.NOISE`."""
+
+
+class Fall(StrEnum):
+    """What it means that a counter is lower than at the reading before.
+
+    ANEW    it began anew at 0: its value is what it has counted since
+    LOST    it is a sum of which a part may be gone, or it began anew; which cannot be told, and neither can what was
+            counted in between: nothing is, and the lower value is the new origin
+    NOISE   it is computed, and its computation wavers: nothing was counted, and the higher value stays the origin, so
+            that no wave is counted twice; lower than half of it the past itself is lost, as by LOST
+    """
+
+    ANEW = "anew"
+    LOST = "lost"
+    NOISE = "noise"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +42,7 @@ class Series:
     instance   who counted, e.g. a proxy's start; another name means another origin
     started    when that instance began to count from 0 (epoch seconds), None when unknown
     value      cumulative, >= 0; a NaN is dropped by whoever reads
+    fall       what a value lower than before means
     """
 
     version: str
@@ -30,6 +50,7 @@ class Series:
     instance: str
     value: float
     started: float | None = None
+    fall: Fall = Fall.ANEW
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +73,7 @@ class Increments:
 
     seconds    between the two evaluation times
     gap        why this reading must not be used, or None
-    restarted  whether a counter fell, that is began anew: what it had counted since the reading before is lost
+    restarted  whether a counter fell and got a new origin: what it had counted since the reading before is lost
     """
 
     time: float
@@ -70,10 +91,11 @@ def increments(
 ) -> Increments:
     """What each of `versions` counted between two readings, by the raw counters of each instance.
 
-    A counter that fell has begun anew: its value is what it counted since. A series seen for the first time counts from
-    0 if its instance is known (a response code appears with its first response) or began after the reading before;
-    otherwise its first sight is its origin. A series that is gone keeps what it had. The first reading of all
-    (`before` is None) is the origin of everything. `measures` are the ones that must not contradict themselves.
+    A counter that fell has begun anew: its value is what it counted since (or as its `fall` says). A series seen for
+    the first time counts from 0 if its instance is known (a response code appears with its first response) or began
+    after the reading before; otherwise its first sight is its origin. A series that is gone keeps what it had. The
+    first reading of all (`before` is None) is the origin of everything. `measures` are the ones that must not
+    contradict themselves.
     """
     if before is None:
         return Increments(after.time, 0.0, {})
@@ -86,6 +108,7 @@ def increments(
     values = _values(before)
     known = {s.instance for s in before.series}
     began = {s.instance: s.started for s in after.series if s.started is not None}
+    falls = _falls(after)
     counts: dict[str, dict[str, float]] = {v: dict.fromkeys(sorted(after.families), 0.0) for v in versions}
     restarted = False
     for key, value in _values(after).items():
@@ -97,8 +120,9 @@ def increments(
             from_zero = instance in known or began.get(instance, -math.inf) >= before.time
             step = value if from_zero else 0.0
         else:
-            step = value - last if value >= last else value
-            restarted = restarted or value < last
+            fall = falls[key] if value < last else None
+            step = value - last if fall is None else value if fall is Fall.ANEW else 0.0
+            restarted = restarted or (fall is not None and not _wavers(fall, last, value))
         counts[version][counter] = counts[version].get(counter, 0.0) + step
     return Increments(after.time, seconds, counts, _contradiction(counts, measures), restarted)
 
@@ -108,13 +132,17 @@ def origin(before: Snapshot | None, after: Snapshot, found: Increments) -> Snaps
 
     A gap keeps the old origin, so that the next reading brings what this one could not (two counters read at slightly
     different moments agree again) unless a counter began anew: then the part that is lost cannot be told any more.
-    A series that is missing while its instance is still there is kept: it may come back with its old count.
+    A series that is missing while its instance is still there is kept: it may come back with its old count. The higher
+    value of a computed counter that wavers is kept, too.
     """
     if before is not None and found.gap is not None and not found.restarted:
         return before
     instances = {s.instance for s in after.series}
     values = {} if before is None else {k: v for k, v in _values(before).items() if k[2] in instances}
-    values |= {k: v for k, v in _values(after).items() if math.isfinite(v) and v >= 0.0}
+    falls = _falls(after)
+    for key, value in _values(after).items():
+        if math.isfinite(value) and value >= 0.0 and not _wavers(falls[key], values.get(key, 0.0), value):
+            values[key] = value
     series = tuple(Series(v, c, i, x) for (v, c, i), x in sorted(values.items()))
     return Snapshot(after.time, series, after.families)
 
@@ -126,6 +154,16 @@ def _values(snapshot: Snapshot) -> dict[_Key, float]:
         key = (s.version, s.counter, s.instance)
         values[key] = values.get(key, 0.0) + s.value
     return values
+
+
+def _falls(snapshot: Snapshot) -> dict[_Key, Fall]:
+    """What a fall of each counter means."""
+    return {(s.version, s.counter, s.instance): s.fall for s in snapshot.series}
+
+
+def _wavers(fall: Fall, last: float, value: float) -> bool:
+    """Whether a computed counter is lower than before, but not so much that it has lost its past."""
+    return fall is Fall.NOISE and last * _NOISE <= value < last
 
 
 def _contradiction(counts: Mapping[str, Mapping[str, float]], measures: Iterable[Measure]) -> str | None:

@@ -1,0 +1,51 @@
+"""The node as a process of the lab, inside its namespace."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import signal
+from pathlib import Path
+
+from lab.node.agent import Agent
+from lab.node.cluster import Cluster
+from lab.node.ground import Ground
+from serin.adapters.local.processes import leftovers
+from serin.adapters.local.processes.images import Images
+from serin.adapters.local.processes.probe import Prober
+
+ADDRESS = "10.244.0.1"
+
+
+async def _run(given: argparse.Namespace) -> None:
+    (folder := given.folder).mkdir(exist_ok=True)
+    ground = Ground(
+        name=given.name,
+        address=ADDRESS,
+        cluster=Cluster(given.kubeconfig),
+        images=Images(given.images),
+        prober=Prober(),
+        drain=given.drain,
+        logs=folder / "logs",
+        life=leftovers.begin_life(folder),
+    )
+    working = asyncio.create_task(Agent(ground).run())
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, working.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await working
+
+
+def main() -> None:
+    """Run until SIGTERM."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--name", default="lab-node")
+    parser.add_argument("--kubeconfig", type=Path, required=True)
+    parser.add_argument("--images", type=Path, required=True)
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--drain", type=float, default=1.0)
+    asyncio.run(_run(parser.parse_args()))
+
+
+if __name__ == "__main__":
+    main()

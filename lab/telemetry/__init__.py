@@ -1,0 +1,6 @@
+"""The gateway's access log as Istio's metrics, which stock Envoy does not count.
+
+requests    one line of the log -> whose request it was and how it ended                 (pure)
+workloads   whose Pod has which address
+counts      the metrics, with Istio's names and labels
+"""

@@ -78,14 +78,12 @@ class CachedObjects:
         return len(self._reflectors[kind].shelf)
 
     def known_for(self, kind: Kind, obj: Object) -> float | None:
-        """Seconds since this version of an object became known here; None when it is not the one known."""
-        metadata = obj["metadata"]
-        shelf = self._reflectors[kind].shelf
-        return shelf.known_for(metadata.get("namespace", ""), metadata["name"], metadata["resourceVersion"])
+        """Seconds since this form of an object became known here; None when another form, or none, is known."""
+        return self._reflectors[kind].shelf.known_for(obj)
 
-    def glance(self, kind: Kind, namespace: str | None = None) -> Listing:
+    def glance(self, kind: Kind, namespace: str | None = None, labels: Mapping[str, str] | None = None) -> Listing:
         """What is known of a kind now, without waiting."""
-        return list(self._reflectors[kind].shelf.find(namespace))
+        return list(self._reflectors[kind].shelf.find(namespace, labels))
 
     async def run(self) -> None:
         """Keep the memory true until cancelled."""

@@ -21,8 +21,11 @@ Tell = Callable[[Change, Object], None]
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
+    """`form` changes with the spec only, `since` is when it became known here."""
+
     version: int
     uid: str
+    form: str
     labels: Mapping[str, str]
     text: str
     since: float
@@ -33,7 +36,7 @@ class Shelf:
     """The objects of one kind.
 
     tell        is told of each change, in order
-    monotonic   seconds; tells since when a version of an object has been known here
+    monotonic   seconds; tells since when the present form of an object has been known here
     """
 
     kind: Kind
@@ -64,10 +67,11 @@ class Shelf:
         spaces = sorted(self._spaces) if namespace is None else [namespace]
         return [(space, name) for space in spaces for name in sorted(self._spaces.get(space, ()))]
 
-    def known_for(self, namespace: str, name: str, version: str) -> float | None:
-        """Seconds for which this version of an object has been the one known here; None when another is."""
-        kept = self._kept.get((namespace, name))
-        if kept is None or str(kept.version) != version:
+    def known_for(self, obj: Object) -> float | None:
+        """Seconds for which this form of an object has been the one known here; None when another, or none, is."""
+        metadata = obj["metadata"]
+        kept = self._kept.get((metadata.get("namespace", ""), metadata["name"]))
+        if kept is None or (kept.uid, kept.form) != (metadata["uid"], _form(metadata)):
             return None
         return self.monotonic() - kept.since
 
@@ -85,7 +89,9 @@ class Shelf:
         metadata.pop("managedFields", None)
         text = json.dumps(obj, ensure_ascii=False, separators=(",", ":"))
         labels = metadata.get("labels") or {}
-        self._kept[place] = _Kept(version, uid, labels, text, self.monotonic())
+        form = _form(metadata)
+        since = before.since if before is not None and before.form == form else self.monotonic()
+        self._kept[place] = _Kept(version, uid, form, labels, text, since)
         self._spaces.setdefault(place[0], {})[place[1]] = None
         self.tell(Change.ADDED if before is None else Change.MODIFIED, obj)
 
@@ -125,3 +131,8 @@ class Shelf:
         if not space:
             del self._spaces[place[0]]
         self.tell(Change.DELETED, json.loads(kept.text) if last is None else last)
+
+
+def _form(metadata: Object) -> str:
+    """What changes when the spec does: the generation, or the version where there is none."""
+    return str(metadata.get("generation") or metadata["resourceVersion"])

@@ -47,7 +47,7 @@ class Model:
 
 
 class Conversation(asyncio.Protocol):
-    """One connection; a request has no body here, and the next one comes after the answer."""
+    """One connection; the next request comes after the answer."""
 
     def __init__(self, model: Model) -> None:
         self._model = model
@@ -61,7 +61,11 @@ class Conversation(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._pending += data
         while b"\r\n\r\n" in self._pending:
-            head, _, self._pending = self._pending.partition(b"\r\n\r\n")
+            head, _, rest = self._pending.partition(b"\r\n\r\n")
+            length = int((head.lower().partition(b"content-length:")[2].split() or [b"0"])[0])
+            if len(rest) < length:
+                return
+            self._pending = rest[length:]
             status, body, seconds = self._model.answer(head.split(b" ", 2)[1].decode())
             text = f"HTTP/1.1 {status} -\r\ncontent-length: {len(body)}\r\n\r\n{body}".encode()
             if seconds:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,12 +20,18 @@ from serin.errors import OutcomeError, StorageError
 def run(
     scenario: str, report: Path | None, rate: float, example: Path | None, gateway_port: int | None, *, say: Say
 ) -> None:
-    """Play, print and write the report. Raises OutcomeError when an experiment ended otherwise than expected."""
+    """Play, print and write the report. Raises OutcomeError when an experiment ended otherwise than expected.
+
+    Whoever ends the program by a signal ends the play as Ctrl-C does: nothing of it stays. Raises KeyboardInterrupt.
+    """
     scenarios = scenarios_of(scenario)
     folder = example_folder(example)
     if report is not None:
         _write(report, {})  # a folder that is not there is said before anything is played
-    reports = asyncio.run(_all(scenarios, folder, rate, gateway_port, say))
+    try:
+        reports = asyncio.run(_all(scenarios, folder, rate, gateway_port, say))
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
     if report is not None:
         _write(report, as_json(reports))
         say(f"report written to {report}")
@@ -36,6 +43,10 @@ async def _all(
     scenarios: Sequence[Scenario], folder: Path, rate: float, gateway_port: int | None, say: Say
 ) -> list[Report]:
     reports = []
+    playing = asyncio.current_task()
+    assert playing is not None
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, playing.cancel)
     with tempfile.TemporaryDirectory(prefix="serin-demo-") as parent:
         models = sorted({model for scenario in scenarios for model in scenario.models})
         data = await _prepare(folder, models, Path(parent), say)

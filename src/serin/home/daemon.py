@@ -26,7 +26,10 @@ from serin.adapters.local.objects import SqliteObjects
 from serin.adapters.local.processes.addresses import Subnet, claim_subnet
 from serin.adapters.local.processes.images import Images
 from serin.adapters.local.processes.supervisor import Supervisor
+from serin.adapters.scrape.applications import ApplicationMetrics
 from serin.adapters.scrape.envoy import EnvoyMetrics
+from serin.adapters.scrape.local import LocalMetrics
+from serin.adapters.scrape.pages import Pages
 from serin.control.engine import Engine
 from serin.control.telemetry import NAMESPACE
 from serin.errors import AlreadyExists, UsageError
@@ -109,7 +112,11 @@ class Daemon:
             run_dir=paths.run,
             log_dir=paths.pod_logs,
         )
-        metrics = EnvoyMetrics(AdminPage(self._proxy), lambda: self._proxy.instance, clock.now)
+        self._pages = Pages()
+        metrics = LocalMetrics(
+            EnvoyMetrics(AdminPage(self._proxy), lambda: self._proxy.instance, clock.now),
+            ApplicationMetrics(objects, self._pages, clock.now),
+        )
         self._engine = Engine(objects, metrics, clock, sink, data_plane)
         self._parts = [
             Part("gateway", self._translator.run),
@@ -138,6 +145,7 @@ class Daemon:
         async with AsyncExitStack() as stack:
             stack.callback(self._subnet.close)
             stack.callback(self._objects.close)
+            stack.push_async_callback(self._pages.close)
             stack.callback(lambda: self._paths.socket.unlink(missing_ok=True))
             progress("ending what an earlier home has left" if self._unclean else "looking at what is there")
             await self._supervisor.reset()

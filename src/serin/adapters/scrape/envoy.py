@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from typing import Protocol
 
 from serin.adapters.scrape.exposition import Sample, samples
 from serin.adapters.scrape.istio import CONSTANT, LABELS, METRICS, PATTERN, PATTERN_WITH_BUCKETS, relabelled
-from serin.adapters.scrape.selection import matches, total
+from serin.adapters.scrape.selection import matches, refusal, total
 from serin.core.observation import Series, Snapshot
 from serin.errors import InvalidInput, ProviderError, Unreachable
 from serin.ports import CounterQuery, ReadRequest
@@ -92,24 +91,16 @@ class EnvoyMetrics:
 
     def check(self, counter: CounterQuery) -> str | None:
         """Why this source can never answer `counter`, in a sentence with the way out; None when it can."""
-        if counter.metric is None:
-            return (
-                f"the metric {counter.name!r} is more than one plain counter, which needs a Prometheus; on one machine "
-                "write it as sum(increase(SERIES{...}[$interval])) by ($version_labels)"
-            )
+        if sentence := refusal(counter):
+            return sentence
         if counter.metric not in METRICS:
             return (
                 f"the metric {counter.name!r} reads {counter.metric!r}, which nothing counts on one machine; "
                 f"there are {', '.join(METRICS)}"
             )
         for matcher in counter.matchers:
-            try:
-                empty = matches(matcher, {}) or matcher.label in LABELS
-                fits = matcher.label not in CONSTANT or matches(matcher, CONSTANT)
-            except (ValueError, re.error) as error:
-                return (
-                    f"the metric {counter.name!r}: {matcher.label}{matcher.op}'{matcher.value}' is no matcher: {error}"
-                )
+            empty = matches(matcher, {}) or matcher.label in LABELS
+            fits = matcher.label not in CONSTANT or matches(matcher, CONSTANT)
             if not empty:
                 return f"the metric {counter.name!r} asks for the label {matcher.label!r}, which no series here has"
             if not fits:

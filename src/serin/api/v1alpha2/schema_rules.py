@@ -52,14 +52,14 @@ FIELDS: Mapping[tuple[type[BaseModel], str], Json] = {
     (types.StringMatch, "exact"): _LINE,
     (types.StringMatch, "prefix"): _LINE,
     (types.HTTPMatch, "name"): _NAMED,
-    (types.HTTPMatch, "headers"): {"maxProperties": 64},
+    (types.HTTPMatch, "headers"): {"maxProperties": 32},
     (types.HTTPMatch, "sourceLabels"): {
         "maxProperties": 64,
         "additionalProperties": {"type": "string", "maxLength": 63},
     },
     (types.HTTPMatch, "gateways"): {"maxItems": 64, "items": {"type": "string", "maxLength": 320}},
-    (types.HTTPMatch, "queryParams"): {"maxProperties": 64},
-    (types.Match, "http"): {"maxItems": 64},
+    (types.HTTPMatch, "queryParams"): {"maxProperties": 32},
+    (types.Match, "http"): {"maxItems": 32},
     (types.ManualOverride, "trafficSplit"): {"maxProperties": 65},
     (types.CounterMetric, "name"): _NAMED,
     (types.CounterMetric, "query_template"): _QUERY,
@@ -80,17 +80,17 @@ WITHOUT_DEFAULT: Sequence[tuple[type[BaseModel], str]] = ((types.Criterion, "mar
 """Fields whose default is not written in: that they are given at all means something (they belong to a reward)."""
 
 
-def _or_empty(path: str, *parents: str) -> str:
-    """A list that may be missing, as a list."""
-    there = " && ".join(f"has({part})" for part in (*parents, path))
-    return f"({there} ? {path} : [])"
+def _any(path: str, each: str, *parents: str) -> str:
+    """CEL: whether `each` holds of any of a list that may be missing.
+
+    The list must stand as it is: of one that is made up on the way the API server does not know how long it may be.
+    """
+    return f"({' && '.join(f'has({part})' for part in (*parents, path))} && {path}.exists({each}))"
 
 
-_COUNTERS = _or_empty("self.counter_metrics")
-_RATIOS = _or_empty("self.ratio_metrics")
-_CRITERIA = _or_empty("self.criteria")
-_GIVEN_COUNTERS = _or_empty("self.metrics.counter_metrics")
-_GIVEN_RATIOS = _or_empty("self.metrics.ratio_metrics")
+def _all(path: str, each: str) -> str:
+    """CEL: whether `each` holds of all of a list that may be missing."""
+    return f"(!has({path}) || {path}.all({each}))"
 
 
 def _is_named(metric: str, name: str) -> str:
@@ -99,21 +99,21 @@ def _is_named(metric: str, name: str) -> str:
     return " || ".join((f"{metric}.name == {name}", *old))
 
 
-_A_COUNTER = f"{_GIVEN_COUNTERS}.exists(m, {_is_named('m', 'c.metric')})"
-_A_RATIO = f"{_GIVEN_RATIOS}.exists(m, {_is_named('m', 'c.metric')})"
-_UNDEFINED = f"{_CRITERIA}.filter(c, !({_A_COUNTER} || {_A_RATIO}))"
+_A_COUNTER = _any("self.metrics.counter_metrics", f"m, {_is_named('m', 'c.metric')}")
+_A_RATIO = _any("self.metrics.ratio_metrics", f"m, {_is_named('m', 'c.metric')}")
+_DEFINED = f"{_A_COUNTER} || {_A_RATIO}"
+_HAS_HOSTS = "has(self.networking) && has(self.networking.hosts) && self.networking.hosts.size() > 0"
 _ROUTER_SUFFIX = ".svc.cluster.local"
 _HAS_ROUTER = " || ".join(
     f"(has(self.{part}) && has(self.{part}.{field}))"
     for part, field in (("networking", "id"), ("trafficControl", "routerID"))
 )
-_HOSTS = _or_empty("self.networking.hosts", "self.networking")
 _GIVE_AN_ID = "no router id is given, and the one derived from the service or the host is no label value (63 characters"
-_VERSIONS = "[self.service.baseline] + self.service.candidates"
+_IS_A_VERSION = "v == self.service.baseline || v in self.service.candidates"
 
 _SPEC_RULES = (
     Rule(
-        f"has(self.service.name) || {_HOSTS}.size() > 0",
+        f"has(self.service.name) || ({_HAS_HOSTS})",
         "is missing; name the Service, or give networking.hosts",
         at=".service.name",
         missing=True,
@@ -134,58 +134,69 @@ _SPEC_RULES = (
         at=".service.name",
     ),
     Rule(
-        f"{_HAS_ROUTER} || has(self.service.name) || {_HOSTS}.size() == 0 || self.networking.hosts[0].name == '*'"
+        f"{_HAS_ROUTER} || has(self.service.name) || !({_HAS_HOSTS}) || self.networking.hosts[0].name == '*'"
         " || (self.networking.hosts[0].name.size() <= 63 && !self.networking.hosts[0].name.startsWith('*'))",
         f"{_GIVE_AN_ID} at most, no '*'); give a networking.id",
         at=".networking",
     ),
     Rule(
         "!has(self.manualOverride) || !has(self.manualOverride.trafficSplit)"
-        f" || self.manualOverride.trafficSplit.all(v, v in {_VERSIONS})",
+        f" || self.manualOverride.trafficSplit.all(v, {_IS_A_VERSION})",
         "names a version that this experiment does not have",
-        f'"\'" + self.manualOverride.trafficSplit.filter(v, !(v in {_VERSIONS}))[0]'
-        f" + \"' is no version of this experiment; there are \" + ({_VERSIONS}).join(', ')",
+        "'names a version that this experiment does not have; there are ' + self.service.baseline + ', '"
+        " + self.service.candidates.join(', ')",
         at=".manualOverride.trafficSplit",
     ),
     Rule(
-        f"!has(self.metrics) || {_UNDEFINED}.size() == 0",
+        f"!has(self.metrics) || {_all('self.criteria', f'c, {_DEFINED}')}",
         "a criterion's metric is not defined in spec.metrics",
-        f'"\'" + {_UNDEFINED}[0].metric + "\' is not defined; there are "'
-        f" + ({_GIVEN_COUNTERS}.map(m, m.name) + {_GIVEN_RATIOS}.map(m, m.name)).join(', ')",
+        f"'not defined in spec.metrics: ' + self.criteria.map(c, !({_DEFINED}), c.metric)[0]",
         at=".criteria",
     ),
     Rule(
-        f"!has(self.metrics) || {_CRITERIA}.all(c, !has(c.isReward) || !c.isReward || {_A_RATIO} || !{_A_COUNTER})",
+        "!has(self.metrics) ||"
+        f" {_all('self.criteria', f'c, !has(c.isReward) || !c.isReward || {_A_RATIO} || !{_A_COUNTER}')}",
         "the reward is a counter metric; a reward must be a ratio metric",
         at=".criteria",
     ),
     Rule(
-        f"!has(self.metrics) || {_CRITERIA}.all(c, !has(c.threshold) || c.threshold.type != 'relative' || {_A_RATIO}"
-        f" || !{_A_COUNTER})",
+        "!has(self.metrics) || "
+        + _all(
+            "self.criteria", f"c, !has(c.threshold) || c.threshold.type != 'relative' || {_A_RATIO} || !{_A_COUNTER}"
+        ),
         "a relative limit is on a counter metric, which grows with traffic; a relative limit needs a ratio metric",
         at=".criteria",
     ),
 )
 
+_COUNTERS, _RATIOS = "self.counter_metrics", "self.ratio_metrics"
+_BOTH_THERE = " && ".join(_any(_COUNTERS, f"m, m.name == r.{part}") for part in ("numerator", "denominator"))
+
 _METRICS_RULES = (
     Rule(
-        f"{_COUNTERS}.exists(m, m.name == '{REQUEST_COUNT}')",
+        _any(_COUNTERS, f"m, m.name == '{REQUEST_COUNT}'"),
         f"counter metric '{REQUEST_COUNT}' is missing; every experiment needs it",
     ),
-    Rule(
-        f"{_COUNTERS}.all(m, {_COUNTERS}.exists_one(other, other.name == m.name))"
-        f" && {_RATIOS}.all(m, {_RATIOS}.exists_one(other, other.name == m.name))"
-        f" && !{_COUNTERS}.exists(m, {_RATIOS}.exists(other, other.name == m.name))",
-        "a metric is defined twice; give one of the two another name",
+    *(
+        Rule(
+            _all(metrics, f"m, {metrics}.exists_one(other, other.name == m.name)"),
+            "a metric is defined twice; give one of the two another name",
+            "'defined twice; give one of the two another name: '"
+            f" + {metrics}.map(m, !{metrics}.exists_one(other, other.name == m.name), m.name)[0]",
+            at=metrics.removeprefix("self"),
+        )
+        for metrics in (_COUNTERS, _RATIOS)
     ),
     Rule(
-        f"{_RATIOS}.all(r, {_COUNTERS}.exists(m, m.name == r.numerator)"
-        f" && {_COUNTERS}.exists(m, m.name == r.denominator))",
+        "!" + _any(_COUNTERS, "m, " + _any(_RATIOS, "r, r.name == m.name")),
+        "a counter metric and a ratio metric have the same name; give one of the two another name",
+        at=_RATIOS.removeprefix("self"),
+    ),
+    Rule(
+        _all(_RATIOS, f"r, {_BOTH_THERE}"),
         "a ratio metric is made of what is no counter metric here",
-        f'"ratio metric \'" + {_RATIOS}.filter(r, !{_COUNTERS}.exists(m, m.name == r.numerator)'
-        f" || !{_COUNTERS}.exists(m, m.name == r.denominator))[0].name"
-        ' + "\' is made of what is no counter metric here"',
-        at=".ratio_metrics",
+        f"'made of what is no counter metric here: ' + {_RATIOS}.map(r, !({_BOTH_THERE}), r.name)[0]",
+        at=_RATIOS.removeprefix("self"),
     ),
 )
 
@@ -247,7 +258,8 @@ RULES: Mapping[type[BaseModel], Sequence[Rule]] = {
         Rule(
             "!has(self.trafficSplit) || self.trafficSplit.map(v, self.trafficSplit[v]).sum() == 100",
             "does not add up to 100",
-            '"adds up to " + string(self.trafficSplit.map(v, self.trafficSplit[v]).sum()) + ", not to 100"',
+            "self.trafficSplit.map(v, self.trafficSplit[v]).sum() < 100"
+            " ? 'adds up to less than 100' : 'adds up to more than 100'",
             at=".trafficSplit",
         ),
     ),

@@ -18,7 +18,7 @@ Prometheus, in a network namespace of their own. What is not real, and what it s
     mesh            istiod and the gateway
     telemetry       the gateway's access log as Istio's metrics
     prometheus      what scrapes them
-    playground      `make lab`
+    __main__        `make lab`
 """
 
 from lab.errors import CannotHaveLab, PartFailed

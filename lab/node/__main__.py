@@ -8,21 +8,21 @@ import contextlib
 import signal
 from pathlib import Path
 
+from lab.identities import NODE
 from lab.node.agent import Agent
 from lab.node.cluster import Cluster
 from lab.node.ground import Ground
+from lab.node.logs import LogServer
 from serin.adapters.local.processes import leftovers
 from serin.adapters.local.processes.images import Images
 from serin.adapters.local.processes.probe import Prober
-
-ADDRESS = "10.244.0.1"
 
 
 async def _run(given: argparse.Namespace) -> None:
     (folder := given.folder).mkdir(exist_ok=True)
     ground = Ground(
         name=given.name,
-        address=ADDRESS,
+        address=NODE,
         cluster=Cluster(given.kubeconfig),
         images=Images(given.images),
         prober=Prober(),
@@ -30,7 +30,9 @@ async def _run(given: argparse.Namespace) -> None:
         logs=folder / "logs",
         life=leftovers.begin_life(folder),
     )
-    working = asyncio.create_task(Agent(ground).run())
+    agent = Agent(ground)
+    logs = LogServer(agent, ground.logs, given.key, given.certificate, NODE)
+    working = asyncio.gather(agent.run(), logs.run())
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, working.cancel)
     with contextlib.suppress(asyncio.CancelledError):
         await working
@@ -41,6 +43,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--name", default="lab-node")
     parser.add_argument("--kubeconfig", type=Path, required=True)
+    parser.add_argument("--key", type=Path, required=True)
+    parser.add_argument("--certificate", type=Path, required=True)
     parser.add_argument("--images", type=Path, required=True)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--drain", type=float, default=1.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
+from lab.identities import KUBELET
 from lab.node.ground import Ground
 from lab.node.pod import PodLife
 from serin.ports import Object
@@ -19,7 +20,7 @@ class Agent:
 
     async def run(self) -> None:
         """Without end; ends every process when it is cancelled."""
-        await self._ground.cluster.register(self._ground.name, self._ground.address)
+        await self._ground.cluster.register(self._ground.name, self._ground.address, KUBELET)
         try:
             async for kind, pod in self._ground.cluster.pods():
                 if kind == "LISTED":
@@ -35,6 +36,10 @@ class Agent:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    def runs(self, namespace: str, name: str) -> bool:
+        """Whether a Pod of this name is on the node."""
+        return any((life.namespace, life.name) == (namespace, name) for life, _ in self._lives.values())
 
     def _seen(self, pod: Object) -> None:
         uid = pod["metadata"]["uid"]

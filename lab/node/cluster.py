@@ -12,7 +12,15 @@ from typing import Any
 import httpx2
 import msgspec
 from lightkube import ApiError, AsyncClient, KubeConfig
-from lightkube.models.core_v1 import NodeAddress, NodeCondition, NodeStatus, NodeSystemInfo, ObjectReference
+from lightkube.models.core_v1 import (
+    DaemonEndpoint,
+    NodeAddress,
+    NodeCondition,
+    NodeDaemonEndpoints,
+    NodeStatus,
+    NodeSystemInfo,
+    ObjectReference,
+)  # fmt: skip
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import ConfigMap, Node, Pod, PodBinding
 from lightkube.types import PatchType
@@ -31,8 +39,8 @@ class Cluster:
     def __init__(self, kubeconfig: Path) -> None:
         self._client = AsyncClient(config=KubeConfig.from_file(kubeconfig), trust_env=False, field_manager="lab-node")
 
-    async def register(self, name: str, address: str) -> None:
-        """Make the Node; without one the endpoint slices stay empty."""
+    async def register(self, name: str, address: str, port: int) -> None:
+        """Make the Node, with its own API at this address; without a Node the endpoint slices stay empty."""
         node = Node(
             metadata=ObjectMeta(name=name, labels={"kubernetes.io/hostname": name, "kubernetes.io/os": "linux"})
         )
@@ -44,6 +52,7 @@ class Cluster:
         room = {"pods": "60000", "cpu": "2", "memory": "16Gi"}
         status = NodeStatus(
             addresses=[NodeAddress(type="InternalIP", address=address), NodeAddress(type="Hostname", address=name)],
+            daemonEndpoints=NodeDaemonEndpoints(kubeletEndpoint=DaemonEndpoint(Port=port)),
             conditions=[NodeCondition(type="Ready", status="True", reason="KubeletReady")],
             capacity=room,
             allocatable=room,

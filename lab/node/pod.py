@@ -36,6 +36,7 @@ class PodLife:
 
     def __init__(self, pod: Object, ground: Ground) -> None:
         self._pod, self._ground = pod, ground
+        self.namespace, self.name = pod["metadata"]["namespace"], pod["metadata"]["name"]
         self._known = Known(node=ground.address, began=time.time())
         self._leaving = asyncio.Event()
         self._changed = asyncio.Event()
@@ -77,7 +78,7 @@ class PodLife:
 
     async def _run_once(self, container: Object, address: str) -> None:
         """One run of the process, from its start to its exit or to the Pod's end."""
-        log = PodLog(self._ground.logs, self._pod["metadata"]["namespace"], self._pod["metadata"]["name"])
+        log = PodLog(self._ground.logs, self.namespace, self.name)
         log.begin()
         try:
             probes = [probe.parse(container, f"{kind}Probe") for kind in ("startup", "readiness", "liveness")]
@@ -116,11 +117,10 @@ class PodLife:
         name = str(container.get("image", ""))
         if (image := self._ground.images.find(name)) is None:
             raise CannotRun("ErrImagePull", self._ground.images.unknown(name))
-        namespace = self._pod["metadata"]["namespace"]
         maps = {
             each: data
             for each in commands.config_maps_of(container)
-            if (data := await self._ground.cluster.config_map(namespace, each)) is not None
+            if (data := await self._ground.cluster.config_map(self.namespace, each)) is not None
         }
         env = commands.environment(self._pod, container, image, address, maps)
         inherited = dict(os.environ)

@@ -1,0 +1,46 @@
+"""A lab for all tests on a real cluster; each test works in a namespace of its own."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from lab import CannotHaveLab, Lab
+
+HERE = Path(__file__).parent
+_number = itertools.count(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything in this folder is marked `cluster`."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.cluster)
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[Lab]:
+    """A running lab. A machine that cannot have one skips the tests, CI fails them."""
+    lab = Lab(f"test-{os.getpid()}", audit=True)
+    try:
+        lab.__enter__()
+    except CannotHaveLab as error:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(str(error))
+    try:
+        yield lab
+    finally:
+        lab.close()
+
+
+@pytest.fixture
+def namespace(lab: Lab) -> Iterator[str]:
+    """A namespace for one test; it is deleted afterwards, and nobody waits for that."""
+    name = f"test-{next(_number)}"
+    lab.kubectl_run("create", "namespace", name)
+    yield name
+    lab.kubectl_run("delete", "namespace", name, "--wait=false")

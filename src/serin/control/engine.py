@@ -16,7 +16,7 @@ from serin.control.iterate import Worker
 from serin.control.routing.istio import IstioRouter
 from serin.control.routing.istio_rules import EXPERIMENT_LABEL
 from serin.control.telemetry import NAMESPACE
-from serin.control.world import Patience, World
+from serin.control.world import Observer, Patience, Unobserved, World
 from serin.errors import SerinError
 from serin.metrics.definitions import CONFIG_MAP as METRICS_NAME
 from serin.ports import (
@@ -61,10 +61,22 @@ class Engine:
         sink: Sink,
         data_plane: DataPlane,
         patience: Patience | None = None,
+        observer: Observer | None = None,
     ) -> None:
         router = IstioRouter(objects, data_plane, clock)
-        self._world = World(objects, metrics, clock, sink, data_plane, router, patience or Patience())
+        self._world = World(
+            objects,
+            metrics,
+            clock,
+            sink,
+            data_plane,
+            router,
+            patience or Patience(),
+            observer or Unobserved(),
+        )
         self._running: dict[Place, _Running] = {}
+        self._dependents: dict[Place, set[Place]] = {}
+        self._owners: dict[tuple[str, Place], str] = {}
 
     @property
     def experiments(self) -> int:
@@ -75,48 +87,76 @@ class Engine:
         """Work until cancelled; then every worker stops between two writes at the latest."""
         kinds = (EXPERIMENT, DEPLOYMENT, SERVICE, VIRTUAL_SERVICE, DESTINATION_RULE, CONFIG_MAP)
         try:
+            listed = False
             async for event in self._world.objects.watch(*kinds):
-                if event.change is not Change.SYNCED:
-                    self._changed(event.object)
+                if event.change is Change.SYNCED:
+                    listed = True
+                else:
+                    self._changed(event.object, gone=event.change is Change.DELETED, listed=listed)
         finally:
             tasks = [running.task for running in self._running.values() if running.task]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             self._running.clear()
+            self._dependents.clear()
+            self._owners.clear()
 
-    def _changed(self, obj: Object) -> None:
+    def _changed(self, obj: Object, *, gone: bool, listed: bool) -> None:
+        """Wake whom it concerns. Until all is `listed`, that is nobody: every worker's first turn is still to come."""
         place = (obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
         if obj["kind"] == EXPERIMENT.name:
             running = self._running.get(place) or self._begin(place)
-            running.needs = _needs(obj)
+            self._depend(place, running, _needs(obj))
             asked = (obj["metadata"].get("generation"), obj["metadata"].get("deletionTimestamp"))
             if asked != running.asked:  # not for what the worker itself writes into the status
                 running.asked = asked
                 running.wake.set()
-            if (obj.get("status") or {}).get("phase") == "Completed":
+            if listed and (obj.get("status") or {}).get("phase") == "Completed":
                 self._wake_all()
         elif obj["kind"] in (VIRTUAL_SERVICE.name, DESTINATION_RULE.name):
-            self._wake_by_rule(place, obj)
+            self._wake_by_rule(place, obj, gone=gone, listed=listed)
         elif obj["kind"] == CONFIG_MAP.name:
-            if place == (NAMESPACE, METRICS_NAME):
+            if listed and place == (NAMESPACE, METRICS_NAME):
                 self._wake_all()
         else:
-            for running in self._running.values():
-                if place in running.needs:
-                    running.wake.set()
+            for dependent in self._dependents.get(place, ()):
+                self._running[dependent].wake.set()
 
-    def _wake_by_rule(self, place: Place, obj: Object) -> None:
-        """A rule concerns the experiment whose mark it carries, and all of its namespace that wait for a free one."""
+    def _wake_by_rule(self, place: Place, obj: Object, *, gone: bool, listed: bool) -> None:
+        """A rule concerns whose mark it carries; without a mark, or when it goes or changes hands, all beside it.
+
+        Among those may be one that has lost it, and one that waits for a free one.
+        """
         owner = (obj["metadata"].get("labels") or {}).get(EXPERIMENT_LABEL, "")
-        for (namespace, name), running in self._running.items():
-            if owner == f"{name}.{namespace}" or any(space == place[0] for space, _ in running.needs):
-                running.worker.rules_touched = True
-                running.wake.set()
+        before = self._owners.pop((obj["kind"], place), owner)
+        if owner and not gone:
+            self._owners[obj["kind"], place] = owner
+        if not listed:
+            return
+        if owner and owner == before and not gone:
+            name, _, namespace = owner.rpartition(".")
+            concerned = [running] if (running := self._running.get((namespace, name))) else []
+        else:
+            concerned = [each for each in self._running.values() if any(space == place[0] for space, _ in each.needs)]
+        for running in concerned:
+            running.worker.rules_touched = True
+            running.wake.set()
 
     def _wake_all(self) -> None:
         for running in self._running.values():
             running.wake.set()
+
+    def _depend(self, place: Place, running: _Running, needs: frozenset[Place]) -> None:
+        """Remember who is to be woken for which objects."""
+        for old in running.needs - needs:
+            dependents = self._dependents[old]
+            dependents.discard(place)
+            if not dependents:
+                del self._dependents[old]
+        for new in needs - running.needs:
+            self._dependents.setdefault(new, set()).add(place)
+        running.needs = needs
 
     def _begin(self, place: Place) -> _Running:
         running = _Running(Worker(self._world, *place), asyncio.Event())
@@ -131,12 +171,15 @@ class Engine:
             try:
                 wait = await running.worker.turn()
             except SerinError as error:
+                self._world.observer.failed(error)
                 wait = running.worker.backoff()
                 _log.warning("turn failed", experiment=f"{place[0]}/{place[1]}", error=str(error), retry_in=wait)
-            except Exception:
+            except Exception as error:
+                self._world.observer.failed(error)
                 wait = running.worker.backoff()
                 _log.exception("turn failed unexpectedly", experiment=f"{place[0]}/{place[1]}", retry_in=wait)
             if wait is None:
+                self._depend(place, running, frozenset())
                 self._running.pop(place, None)
                 return
             await self._until(wait, running.wake)

@@ -260,6 +260,7 @@ class Worker:
         due = record.memory.iterated_at + plan.interval
         if urgent_first or (now >= due and not record.memory.paused):
             live, decision = lifecycle.iterate(plan, core, now, standing.around)
+            world.observer.iterated(max(now - due, 0.0))
             return await self._carry_out(record, experiment, asked, routing, live, decision, standing.trouble)
         wait = max(min(self._read_at + world.patience.reading, due) - now, 0.0)
         if standing.trouble is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from serin.api.v1alpha2.conditions import Message
 from serin.control.routing.router import Router
@@ -24,6 +25,28 @@ class Patience:
     drain: float = 60.0
 
 
+class Observer(Protocol):
+    """Who counts what the workers do."""
+
+    def iterated(self, late: float) -> None:
+        """An iteration was decided so many seconds after it was due."""
+        ...
+
+    def failed(self, error: Exception) -> None:
+        """A turn has failed; it will be tried again."""
+        ...
+
+
+class Unobserved:
+    """Counts nothing."""
+
+    def iterated(self, late: float) -> None:
+        """As `Observer.iterated`."""
+
+    def failed(self, error: Exception) -> None:
+        """As `Observer.failed`."""
+
+
 @dataclass(frozen=True, slots=True)
 class World:
     """The ports and what is built on them, shared by all workers."""
@@ -35,6 +58,7 @@ class World:
     data_plane: DataPlane
     router: Router
     patience: Patience = field(default_factory=Patience)
+    observer: Observer = field(default_factory=Unobserved)
 
 
 class Hold(Exception):  # noqa: N818 - the word of the field

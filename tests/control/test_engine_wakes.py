@@ -1,0 +1,111 @@
+"""Whom a change wakes: those whom it concerns, and not all the others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+import pytest
+
+from serin.control.engine import Engine
+from serin.control.routing.istio_rules import EXPERIMENT_LABEL
+from serin.fakes import FakeClock, FakeDataPlane, FakeMetrics, FakeSink, InMemoryObjects, settle
+from serin.ports import DEPLOYMENT, EXPERIMENT, VIRTUAL_SERVICE, Object
+
+NAMES = ("one", "two", "three")
+
+
+def experiment(name: str, namespace: str = "default") -> Object:
+    """One that waits for its service, and so has nothing to do until something changes."""
+    service = {"name": f"svc-{name}", "baseline": f"{name}-v1", "candidates": [f"{name}-v2"]}
+    metadata = {"name": name, "namespace": namespace}
+    return {
+        "apiVersion": "iter8.tools/v1alpha2",
+        "kind": "Experiment",
+        "metadata": metadata,
+        "spec": {"service": service},
+    }
+
+
+def route(owner: str = "", namespace: str = "default", **more: str) -> Object:
+    labels = {EXPERIMENT_LABEL: owner} if owner else {}
+    metadata = {"name": "r", "namespace": namespace, "labels": {**labels, **more}}
+    return {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "VirtualService",
+        "metadata": metadata,
+        "spec": {"hosts": ["h"]},
+    }
+
+
+class Woken:
+    """Which experiments take a turn."""
+
+    def __init__(self, objects: InMemoryObjects) -> None:
+        self._objects = objects
+
+    async def by(self, change: object) -> list[str]:
+        await settle()
+        self._objects.calls.clear()
+        await change  # type: ignore[misc]
+        await settle()
+        asked = [call.name for call in self._objects.calls if call.verb == "get" and call.kind == EXPERIMENT]
+        return sorted(set(asked))
+
+
+@pytest.fixture
+def objects() -> InMemoryObjects:
+    clock = FakeClock()
+    there = [experiment(name) for name in NAMES]
+    return InMemoryObjects(clock, *there, experiment("far", "elsewhere"), route("one.default"))
+
+
+@pytest.fixture
+async def woken(objects: InMemoryObjects) -> AsyncIterator[Woken]:
+    clock = FakeClock()
+    engine = Engine(objects, FakeMetrics(clock), clock, FakeSink(), FakeDataPlane())
+    task = asyncio.create_task(engine.run())
+    await settle()
+    yield Woken(objects)
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+async def test_a_version_wakes_its_experiment_only(objects: InMemoryObjects, woken: Woken) -> None:
+    metadata = {"name": "two-v2", "namespace": "default"}
+    obj: Object = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": {}}
+    assert await woken.by(objects.create(obj)) == ["two"]
+    assert await woken.by(objects.delete(DEPLOYMENT, "default", "two-v2")) == ["two"]
+
+
+async def test_a_spec_that_no_longer_names_a_version_is_not_woken_by_it(objects: InMemoryObjects, woken: Woken) -> None:
+    changed = {"spec": {"service": {"candidates": ["two-v3"]}}}
+    assert await woken.by(objects.patch(EXPERIMENT, "default", "two", changed)) == ["two"]
+    for name, whom in (("two-v2", []), ("two-v3", ["two"])):
+        metadata = {"name": name, "namespace": "default"}
+        obj: Object = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": {}}
+        assert await woken.by(objects.create(obj)) == whom
+
+
+async def test_a_rule_in_use_wakes_who_uses_it_only(objects: InMemoryObjects, woken: Woken) -> None:
+    patch = {"spec": {"hosts": ["other"]}}
+    assert await woken.by(objects.patch(VIRTUAL_SERVICE, "default", "r", patch)) == ["one"]
+
+
+@pytest.mark.parametrize("label", [None, "two.default", "stranger.default"])
+async def test_a_rule_that_changes_hands_wakes_all_beside_it(
+    objects: InMemoryObjects, woken: Woken, label: str | None
+) -> None:
+    patch = {"metadata": {"labels": {EXPERIMENT_LABEL: label}}}
+    assert await woken.by(objects.patch(VIRTUAL_SERVICE, "default", "r", patch)) == sorted(NAMES)
+
+
+async def test_a_rule_that_goes_wakes_all_beside_it(objects: InMemoryObjects, woken: Woken) -> None:
+    assert await woken.by(objects.delete(VIRTUAL_SERVICE, "default", "r")) == sorted(NAMES)
+
+
+async def test_a_rule_that_nobody_uses_wakes_all_beside_it(objects: InMemoryObjects, woken: Woken) -> None:
+    await objects.delete(VIRTUAL_SERVICE, "default", "r")
+    assert await woken.by(objects.create(route())) == sorted(NAMES)

@@ -1,0 +1,244 @@
+"""Many requests as one query, and its rows back to each request. Pure functions; nothing is fetched here.
+
+    batch = Batch.of(requests, time=1700000000.0, scrape_interval=15.0)
+    rows = ...                      what Prometheus answers to `batch.query` at `batch.time`
+    batch.answers(rows)             a snapshot, or the error of its own, for each request
+
+Experiments ask for the same few counters, so requests are merged by what they select: one part of the query for each
+set of matchers, with all metrics and all versions of all requests in it. The parts are joined by `or`, each but the
+first marked by a label, since `or` keeps one of two series that differ in nothing but their name. One query sees one
+state of Prometheus' memory: what an instance showed in one scrape is read whole or not at all.
+
+The series of one version at one instance are summed by Prometheus, which keeps the answers small (a row instead of one
+for each response code). They come from one scrape of one process. Such a sum falls when the process began anew or when
+it dropped a series; which of the two cannot be told, so the core takes a fall as lost (`Fall.LOST`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from serin.adapters.prometheus.computed import READY, rendered
+from serin.adapters.prometheus.labels import INSTANCE, REPLICAS, family, one_of, process, written
+from serin.core.observation import Fall, Series, Snapshot
+from serin.errors import ProviderError
+from serin.ports import CounterQuery, ReadRequest
+
+PART = "serin_part"
+"""The label that marks to which part of a query a row belongs; the first part has none."""
+
+COMPUTED = "computed"
+"""The instance of what Prometheus computes."""
+
+Labels = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of Prometheus' answer, its labels and its value."""
+
+    labels: Mapping[str, str]
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Selection:
+    """Which series one part of the query is about: matchers as PromQL, and the labels that tell versions apart."""
+
+    matchers: tuple[str, ...]
+    labels: Labels
+
+
+@dataclass(frozen=True, slots=True)
+class _Evaluation:
+    """A part of the query that is evaluated as it stands."""
+
+    promql: str
+    labels: Labels
+
+
+_Part = _Selection | _Evaluation
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What is selected by one part: metrics, and the values of the version labels."""
+
+    metrics: set[str] = field(default_factory=set)
+    values: dict[str, set[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Count:
+    """One counter of one version at one instance; `instance` is None when the labels do not tell who counted."""
+
+    instance: str | None
+    value: float
+
+
+_Found = Mapping[tuple[int, str], Mapping[Labels, list[_Count]]]
+"""Part and metric -> values of the version labels -> counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Requests, the time at which they are evaluated, and the parts of the query, in order."""
+
+    requests: tuple[ReadRequest, ...]
+    time: float
+    scrape_interval: float
+    parts: Mapping[_Part, _Wanted]
+
+    @classmethod
+    def of(cls, requests: Iterable[ReadRequest], time: float, scrape_interval: float) -> Batch:
+        """One query for all of `requests` at `time` (epoch seconds)."""
+        asked, parts = tuple(requests), dict[_Part, _Wanted]()
+        for request in asked:
+            for counter in request.counters:
+                for labels in request.versions.values():
+                    for part in _parts(counter, request.since, tuple(sorted(labels)), time, scrape_interval):
+                        wanted = parts.setdefault(part, _Wanted())
+                        wanted.metrics.add(counter.metric or "")
+                        for label, value in labels.items():
+                            wanted.values.setdefault(label, set()).add(value)
+        return cls(asked, time, scrape_interval, parts)
+
+    @property
+    def query(self) -> str:
+        """The PromQL; empty when nothing can be asked yet."""
+        return " or ".join(_promql(i, part, wanted) for i, (part, wanted) in enumerate(self.parts.items()))
+
+    def answers(self, rows: Iterable[Row]) -> list[Snapshot | ProviderError]:
+        """What the rows say to each request, in their order."""
+        found = self._sorted(rows)
+        numbers = {part: number for number, part in enumerate(self.parts)}
+        return [_Answer(self, request, found, numbers).given() for request in self.requests]
+
+    def halves(self) -> tuple[Batch, Batch]:
+        """The same in two queries."""
+        middle = len(self.requests) // 2
+        first, second = self.requests[:middle], self.requests[middle:]
+        return self.of(first, self.time, self.scrape_interval), self.of(second, self.time, self.scrape_interval)
+
+    def _sorted(self, rows: Iterable[Row]) -> _Found:
+        """The rows by part, metric and version; without those that are not a number."""
+        parts = list(self.parts)
+        found: dict[tuple[int, str], dict[Labels, list[_Count]]] = {}
+        for row in rows:
+            number = int(row.labels.get(PART, 0))
+            if math.isnan(row.value):
+                continue
+            part = parts[number]
+            metric = row.labels.get("__name__", "") if isinstance(part, _Selection) else ""
+            values = tuple(row.labels.get(label, "") for label in part.labels)
+            instance = COMPUTED if isinstance(part, _Evaluation) else _named(process(row.labels))
+            found.setdefault((number, metric), {}).setdefault(values, []).append(_Count(instance, row.value))
+        return found
+
+
+def _parts(counter: CounterQuery, since: float, labels: Labels, time: float, scrape_interval: float) -> Sequence[_Part]:
+    """The parts that a counter needs: first the counter itself, last its family (which may be the same)."""
+    if counter.metric is not None:
+        return _selections(counter, labels)
+    seconds = int(time - math.floor(since))  # whole seconds, so that the range begins at the same moment every time
+    if seconds < READY * scrape_interval:
+        return ()
+    return (_Evaluation(rendered(counter.template, seconds, labels), labels),)
+
+
+@lru_cache(maxsize=4096)
+def _selections(counter: CounterQuery, labels: Labels) -> tuple[_Selection, _Selection]:
+    own, wide = (tuple(sorted(map(written, matchers))) for matchers in (counter.matchers, family(counter)))
+    return _Selection(own, labels), _Selection(wide, labels)
+
+
+def _promql(number: int, part: _Part, wanted: _Wanted) -> str:
+    """The text of a part, marked with its number; the first one has only the labels that we name, and needs no mark."""
+    text = part.promql if isinstance(part, _Evaluation) else _sum(part, wanted)
+    if number == 0 and isinstance(part, _Selection):
+        return text
+    return f'label_replace({text}, "{PART}", "{number}", "", "")'
+
+
+def _sum(part: _Selection, wanted: _Wanted) -> str:
+    versions = (written(one_of(label, wanted.values[label])) for label in part.labels)
+    selector = ",".join((written(one_of("__name__", wanted.metrics)), *part.matchers, *versions))
+    by = ",".join(dict.fromkeys(("__name__", *part.labels, *INSTANCE, *REPLICAS)))
+    return f"sum by ({by}) ({{{selector}}})"
+
+
+def _named(process: str | None) -> str | None:
+    """A short name: it is kept in the status of the experiment as long as the instance counts."""
+    return None if process is None else hashlib.blake2b(process.encode(), digest_size=8).hexdigest()
+
+
+class _Answer:
+    """What the rows found say to one request."""
+
+    def __init__(self, batch: Batch, request: ReadRequest, found: _Found, numbers: Mapping[_Part, int]) -> None:
+        self._batch = batch
+        self._request = request
+        self._found = found
+        self._numbers = numbers
+
+    def given(self) -> Snapshot | ProviderError:
+        """The snapshot; an error when a counter cannot be differenced."""
+        series: list[Series] = []
+        for counter in self._request.counters:
+            for version, labels in self._request.versions.items():
+                counts = self._counts(counter, labels, 0)
+                if trouble := _trouble(counter, counts) or _trouble(counter, self._counts(counter, labels, -1)):
+                    return ProviderError(trouble)
+                fall = Fall.LOST if counter.metric else Fall.NOISE
+                series += (Series(version, counter.name, c.instance or "", c.value, fall=fall) for c in counts)
+        families = frozenset(c.name for c in self._request.counters if self._shown(c, series))
+        return Snapshot(self._batch.time, tuple(series), families)
+
+    def _counts(self, counter: CounterQuery, labels: Mapping[str, str], which: int) -> list[_Count]:
+        """A version's counts in the counter's first part (itself), or in its last (-1, its family)."""
+        names = tuple(sorted(labels))
+        parts = _parts(counter, self._request.since, names, self._batch.time, self._batch.scrape_interval)
+        if not parts:
+            return []
+        by_version = self._found.get((self._numbers[parts[which]], counter.metric or ""), {})
+        return by_version.get(tuple(labels[name] for name in names), [])
+
+    def _shown(self, counter: CounterQuery, series: Sequence[Series]) -> bool:
+        """Whether an absent series of the counter is a 0: its family is shown, and by those who count the version.
+
+        A version of which other instances tell something, but none that shows the family, may be one that nobody
+        scrapes for this counter: then its absence says nothing.
+        """
+        family = {
+            version: {count.instance for count in self._counts(counter, labels, -1)}
+            for version, labels in self._request.versions.items()
+        }
+        anywhere = set().union(*family.values())
+        if not anywhere or counter.metric is None:
+            return bool(anywhere)
+        seen: dict[str, set[str]] = {}
+        for s in series:
+            if s.instance != COMPUTED:
+                seen.setdefault(s.version, set()).add(s.instance)
+        return all(family[v] or not seen.get(v) or seen[v] & anywhere for v in family)
+
+
+def _trouble(counter: CounterQuery, counts: Sequence[_Count]) -> str | None:
+    """Why counts cannot be differenced, in a sentence; None when they can."""
+    if counter.metric is None:
+        return None
+    if any(count.instance is None for count in counts):
+        return (
+            f"the series of {counter.name} have no label 'instance' or 'pod', so they are sums that fall when a pod "
+            "ends; ask the Prometheus that scrapes the proxies, not one that keeps sums"
+        )
+    if len({count.instance for count in counts}) < len(counts):
+        return (
+            f"{counter.name} is shown by several replicas of Prometheus; ask one of them, or a querier that "
+            "deduplicates (label 'prometheus_replica' or 'replica')"
+        )
+    return None

@@ -257,9 +257,10 @@ RULES: Mapping[type[BaseModel], Sequence[Rule]] = {
         ),
         Rule(
             "!has(self.trafficSplit) || self.trafficSplit.map(v, self.trafficSplit[v]).sum() == 100",
-            "does not add up to 100",
+            "the shares must add up to 100",
             "self.trafficSplit.map(v, self.trafficSplit[v]).sum() < 100"
-            " ? 'adds up to less than 100' : 'adds up to more than 100'",
+            " ? 'adds up to less than 100; the shares must add up to 100'"
+            " : 'adds up to more than 100; the shares must add up to 100'",
             at=".trafficSplit",
         ),
     ),

@@ -198,3 +198,12 @@ def test_a_child_whose_parent_is_gone_already_does_not_stay() -> None:
         die_with_parent(parent=1 if os.getppid() != 1 else 2)
         os._exit(42)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1
+
+
+def test_a_server_for_feedback_only_needs_no_model_and_no_tensorflow(start: Start) -> None:
+    server = start("--feedback-only")
+    server.wait_until("a server that counts", lambda: "counting feedback on m at http" in server.said)
+    address = server.said.split(" at ")[1].split(" after ")[0]
+    assert httpx2.post(f"{address}:feedback", json={"correct": [True, False]}).json() == {"counted": 2, "correct": 1}
+    maps = Path(f"/proc/{server.process.pid}/maps").read_text()
+    assert "tensorflow" not in maps

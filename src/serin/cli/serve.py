@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from serin.cli.options import command
+from serin.errors import UsageError
 
 _SIZES = {
     "B": 1,
@@ -27,9 +28,8 @@ _SIZES = {
     """
 )
 @click.option("--model-name", metavar="NAME", required=True, help="The model's name in the paths.")
-@click.option(
-    "--model-path", metavar="DIR", required=True, help="The model's folder; each version is a SavedModel in DIR/NUMBER."
-)
+@click.option("--model-path", metavar="DIR", help="The model's folder; each version is a SavedModel in DIR/NUMBER.")
+@click.option("--feedback-only", is_flag=True, help="Serve no model: only count feedback on predictions of others.")
 @click.option("--host", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option(
     "--port",
@@ -72,7 +72,8 @@ _SIZES = {
 )
 def serve(
     model_name: str,
-    model_path: str,
+    model_path: str | None,
+    feedback_only: bool,
     host: str,
     port: int,
     model_version_policy: str,
@@ -85,18 +86,21 @@ def serve(
     """Serve TensorFlow models over HTTP, as TensorFlow Serving does.
 
     Speaks its REST protocol: predict, classify and regress, status, metadata, and metrics for Prometheus at
-    /monitoring/prometheus/metrics. The port opens when the model is loaded. SIGTERM ends it gracefully.
+    /monitoring/prometheus/metrics; and feedback, which counts whether predictions were right. The port opens when the
+    model is loaded. SIGTERM ends it gracefully.
     """
     from pathlib import Path
 
     from serin.serving.faults import parse
     from serin.serving.server import Settings
     from serin.serving.server import serve as run
-    from serin.serving.versions import choose
+    from serin.serving.versions import Served, choose
 
+    if (model_path is None) != feedback_only:
+        raise UsageError("give --model-path, the model's folder, or --feedback-only to serve no model")
     settings = Settings(
         name=model_name,
-        served=choose(Path(model_path), model_version_policy, labels),
+        served=choose(Path(model_path), model_version_policy, labels) if model_path else Served({}),
         host=host,
         port=port,
         faults=parse(faults),

@@ -17,8 +17,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from serin.serving.faults import Dice, Faults
-from serin.serving.metrics import ServingMetrics
+from serin.serving.feedback import PREDICTOR_HEADER, outcome, predictor
+from serin.serving.metrics import MOST_PREDICTORS, ServingMetrics
 from serin.serving.protocol import (
+    FEEDBACK,
     METRICS_PATH,
     Code,
     ServingError,
@@ -46,25 +48,30 @@ class Model:
     versions: Mapping[int, Servable]
     labels: Mapping[str, int]
 
-    def find(self, wanted: Target) -> tuple[int, Servable]:
-        """The version that a request means, the latest when it names none. Raises ServingError."""
+    def named(self, wanted: Target) -> int | None:
+        """The version that a request names, whether it is served or not; None without one. Raises ServingError."""
         if wanted.model != self.name:
             raise unknown_model(wanted)
-        number = wanted.version
-        if wanted.label is not None:
-            if wanted.label not in self.labels:
-                raise unknown_label(wanted.label)
-            number = self.labels[wanted.label]
+        if wanted.label is None:
+            return wanted.version
+        if wanted.label not in self.labels:
+            raise unknown_label(wanted.label)
+        return self.labels[wanted.label]
+
+    def find(self, wanted: Target) -> tuple[int, Servable]:
+        """The version that a request means, the latest when it names none. Raises ServingError."""
+        number = self.named(wanted)
         if number is None:
-            number = max(self.versions)
-        if number not in self.versions:
+            number = max(self.versions, default=None)
+        if number is None or number not in self.versions:
             raise unknown_model(wanted)
         return number, self.versions[number]
 
 
 class _Pages:
-    def __init__(self, model: Model, faults: Faults, largest_body: int) -> None:
+    def __init__(self, model: Model, faults: Faults, largest_body: int, namespace: str | None) -> None:
         self._model = model
+        self._namespace = namespace
         self._dice = Dice(faults)
         self._largest_body = largest_body
         self._metrics = ServingMetrics(model.name)
@@ -80,6 +87,8 @@ class _Pages:
             return _error(error)
         if wanted.action in ("status", "metadata"):
             return self._about(wanted)
+        if wanted.action == FEEDBACK:
+            return await self._feedback(wanted, request)
         code, response = await self._prediction(wanted, request)
         self._metrics.request(wanted.action, code, time.perf_counter() - start)
         if request.app.state.ending():
@@ -101,6 +110,8 @@ class _Pages:
         if wanted.version is not None or wanted.label is not None:
             number, servable = self._model.find(wanted)
             return [(number, servable.state)]
+        if not self._model.versions:
+            raise unknown_model(wanted)
         return [(number, servable.state) for number, servable in sorted(self._model.versions.items(), reverse=True)]
 
     async def _prediction(self, wanted: Target, request: Request) -> tuple[Code, Response]:
@@ -118,6 +129,30 @@ class _Pages:
         if answer.code is Code.OK:
             self._metrics.run(wanted.action, answer.runtime, answer.examples)
         return answer.code, Response(answer.body, answer.code.http, media_type=_JSON)
+
+    async def _feedback(self, wanted: Target, request: Request) -> Response:
+        """Count what became of predictions, of this server or of whoever the header names."""
+        try:
+            version = self._model.named(wanted)
+            workload = predictor(request.headers.get(PREDICTOR_HEADER))
+            told = outcome(await self._body(request))
+        except ServingError as error:
+            return _error(error)
+        except _TooLargeError as error:
+            return Response(error_body(str(error)), 413, media_type=_JSON)
+        except ClientDisconnect:
+            return Response(status_code=Code.CANCELLED.http)
+        counted = self._metrics.feedback(
+            told.judged,
+            told.correct,
+            workload=workload,
+            namespace=self._namespace if workload else None,
+            version=version,
+        )
+        if not counted:
+            text = f"feedback about {MOST_PREDICTORS} predictors is counted already; start the server again"
+            return _error(ServingError(Code.RESOURCE_EXHAUSTED, text))
+        return Response(f'{{"counted": {told.judged}, "correct": {told.correct}}}', media_type=_JSON)
 
     async def _body(self, request: Request) -> bytes:
         """The body, whatever its content type says it is. Raises _TooLargeError before all of it has been read."""
@@ -145,9 +180,15 @@ class _TooLargeError(Exception):
         super().__init__(f"the body has {size} bytes or more, and {largest} are allowed; see --max-body-size")
 
 
-def application(model: Model, faults: Faults | None = None, largest_body: int = LARGEST_BODY) -> Starlette:
-    """The application; `largest_body` in bytes. `state.ending` says whether the server is about to end."""
-    pages = _Pages(model, faults or Faults(), largest_body)
+def application(
+    model: Model, faults: Faults | None = None, largest_body: int = LARGEST_BODY, namespace: str | None = None
+) -> Starlette:
+    """The application. `state.ending` says whether the server is about to end.
+
+    largest_body   bytes
+    namespace      where the workloads are that feedback names
+    """
+    pages = _Pages(model, faults or Faults(), largest_body, namespace)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:

@@ -20,6 +20,11 @@ _EXAMPLES = ":tensorflow:serving:request_example_counts"
 _EXAMPLES_TOTAL = ":tensorflow:serving:request_example_count_total"
 _RUNS = ":tensorflow:core:graph_runs"
 _RUN_TIME = ":tensorflow:core:graph_run_time_usecs"
+_FEEDBACK = "serin_feedback_total"
+_CORRECT = "serin_feedback_correct_total"
+
+MOST_PREDICTORS = 1000
+"""Series of feedback at most; whoever may send feedback must not fill the memory."""
 
 Labels = tuple[tuple[str, str], ...]
 
@@ -49,7 +54,8 @@ class ServingMetrics:
     def __init__(self, model: str) -> None:
         self._model = ("model_name", model)
         self._model_of_examples = ("model", model)
-        self._counters: dict[str, dict[Labels, int]] = {}
+        # Feedback is announced before there is any, so that nothing counted yet is 0 and not unknown.
+        self._counters: dict[str, dict[Labels, int]] = {_FEEDBACK: {}, _CORRECT: {}}
         self._histograms: dict[str, dict[Labels, _Histogram]] = {}
 
     def request(self, api: str, code: Code, seconds: float) -> None:
@@ -67,6 +73,27 @@ class ServingMetrics:
         if examples:
             self._observe(_EXAMPLES, (self._model_of_examples,), _COUNTS, examples)
             self._count(_EXAMPLES_TOTAL, (self._model_of_examples,), examples)
+
+    def feedback(
+        self, judged: int, correct: int, *, workload: str | None, namespace: str | None, version: int | None
+    ) -> bool:
+        """So many predictions were judged; False when there are too many predictors to count another one.
+
+        workload, namespace   who predicted; None: this server
+        version               the number in the path, None without one
+        """
+        given = (
+            ("model_version", version),
+            ("destination_workload", workload),
+            ("destination_workload_namespace", namespace),
+        )
+        labels = (self._model, *((name, str(value)) for name, value in given if value is not None))
+        known = self._counters[_FEEDBACK]
+        if labels not in known and len(known) >= MOST_PREDICTORS:
+            return False
+        self._count(_FEEDBACK, labels, judged)
+        self._count(_CORRECT, labels, correct)
+        return True
 
     def text(self) -> str:
         """The page that Prometheus reads."""

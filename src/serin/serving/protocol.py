@@ -16,10 +16,12 @@ from urllib.parse import unquote
 
 DEFAULT_SIGNATURE = "serving_default"
 PREDICT, CLASSIFY, REGRESS = "predict", "classify", "regress"
+FEEDBACK = "feedback"
+"""Ours, not TensorFlow Serving's: whether predictions were right."""
 METRICS_PATH = "/monitoring/prometheus/metrics"
 
 _PREDICTION = re.compile(
-    r"/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?:(classify|regress|predict)", re.IGNORECASE
+    r"/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?:(classify|regress|predict|feedback)", re.IGNORECASE
 )
 _STATUS = re.compile(r"/v1/models(?:/([^/:]+))?(?:/versions/(\d+)|/labels/([^/:]+))?(?:/(metadata))?", re.IGNORECASE)
 _LARGEST_VERSION = 2**63 - 1
@@ -132,7 +134,7 @@ class Signature:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a path addresses. `action` is `predict`, `classify`, `regress`, `metadata` or `status`."""
+    """What a path addresses. `action` is `predict`, `classify`, `regress`, `feedback`, `metadata` or `status`."""
 
     model: str
     action: str

@@ -7,6 +7,7 @@ listens no more, answers what is under way and ends with 0.
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import socket
 import sys
@@ -35,7 +36,10 @@ sent into a connection that is being closed."""
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How to serve. drain in seconds; threads is how many one operation of a model may use."""
+    """How to serve. drain in seconds; threads is how many one operation of a model may use.
+
+    Without any version nothing is predicted, and feedback is counted all the same.
+    """
 
     name: str
     served: Served
@@ -58,12 +62,14 @@ def serve(settings: Settings, say: Callable[[str], None]) -> None:
         say(f"starting {durations.text(settings.faults.start_delay)} late, as --fault start-delay asks")
         time.sleep(settings.faults.start_delay)
     with _bind(settings.host, settings.port) as listener, _loaded(settings, say) as versions:
-        numbers = ", ".join(map(str, versions))
         address = f"http://{settings.host}:{listener.getsockname()[1]}/v1/models/{settings.name}"
         model = Model(settings.name, versions, settings.served.labels)
-        server = _server(application(model, settings.faults, settings.largest_body), settings.drain)
+        namespace = os.environ.get("POD_NAMESPACE")
+        server = _server(application(model, settings.faults, settings.largest_body, namespace), settings.drain)
         listener.listen(_BACKLOG)
-        say(f"serving {settings.name} version {numbers} at {address} after {time.monotonic() - start:.1f} s")
+        numbers = ", ".join(map(str, versions))
+        what = f"serving {settings.name} version {numbers}" if versions else f"counting feedback on {settings.name}"
+        say(f"{what} at {address} after {time.monotonic() - start:.1f} s")
         server.run(sockets=[listener])
     say("ended; every request under way was answered")
 
@@ -72,6 +78,9 @@ def serve(settings: Settings, say: Callable[[str], None]) -> None:
 def _loaded(settings: Settings, say: Callable[[str], None]) -> Iterator[Mapping[int, Servable]]:
     """The versions, loaded: one in this process, several behind it. Raises SerinError, also when they are lost."""
     folders = settings.served.folders
+    if not folders:
+        yield {}
+        return
     if len(folders) == 1:
         from serin.serving.savedmodel import SavedModel
 

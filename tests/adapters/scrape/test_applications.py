@@ -183,9 +183,12 @@ async def test_one_look_at_a_page_serves_everybody_for_a_second() -> None:
     assert len(town.asked) == 3
 
 
-async def test_only_pods_that_somebody_reads_about_are_asked() -> None:
+async def test_only_annotated_pods_in_the_namespaces_of_the_versions_are_asked() -> None:
     town = Town({"127.0.0.2": PAGE.format(3)})
-    town.move_in(pod("a", "127.0.0.2"), pod("c", "127.0.0.4", version="v2"), pod("off", "127.0.0.5", started=None))
+    elsewhere = pod("e", "127.0.0.6")
+    elsewhere["metadata"]["namespace"] = "other"
+    town.move_in(pod("a", "127.0.0.2"), pod("mute", "127.0.0.4", annotations={}), elsewhere)
+    town.move_in(pod("off", "127.0.0.5", started=None))
     await snapshot(town.metrics(), request(BOOKS))
     assert town.asked == ["http://127.0.0.2:9000/stats"]
 
@@ -263,7 +266,7 @@ async def test_a_version_whose_page_lacks_the_metric_is_unknown_not_zero() -> No
 
 
 NOBODY: list[tuple[list[Object], dict[str, str | ProviderError], str]] = [
-    ([], {}, "which no pod of the versions shows (none is running)"),
+    ([], {}, "which no pod shows (none of the versions is running)"),
     ([pod("a", "127.0.0.2", annotations={})], {}, '(shop-v1: its pods are not annotated prometheus.io/scrape: "true")'),
     (
         [pod("a", "127.0.0.2", annotations={**SCRAPED, "prometheus.io/port": "http"})],
@@ -316,6 +319,64 @@ async def test_pods_that_are_gone_are_forgotten() -> None:
     town.time += 2
     assert isinstance(await one(metrics, request(BOOKS)), ProviderError)
     assert metrics._pages == {}
+
+
+COUNTED = '# TYPE labels_total counter\nlabels_total{{destination_workload="shop-v1"}} {}\n'
+LABELS = CounterQuery("labels", "…", "labels_total")
+
+
+def collector(name: str = "labels", address: str = "127.0.0.9") -> Object:
+    """A pod beside the versions."""
+    return pod(name, address, version="labels")
+
+
+async def test_an_application_beside_the_versions_counts_for_the_ones_it_names() -> None:
+    page = COUNTED.format(5) + 'labels_total{destination_workload="shop-v9"} 7\nlabels_total 1\n'
+    town = Town({"127.0.0.9": page})
+    silent = dict.fromkeys(("prometheus.io/scrape",), "false")
+    town.move_in(pod("a", "127.0.0.2", annotations=silent), pod("c", "127.0.0.4", version="v2", annotations=silent))
+    town.move_in(collector())
+    found = await snapshot(town.metrics(), request(LABELS, **BOTH))
+    assert values(found) == {("baseline", "labels", f"labels@{START}"): 5.0}
+    assert found.families == {"labels"}  # it speaks of versions, and of shop-v2 there is nothing to say yet: 0
+
+
+async def test_a_count_for_another_namespace_is_not_this_ones() -> None:
+    page = COUNTED.format(5).replace("}", ',destination_workload_namespace="other"}')
+    town = Town({"127.0.0.9": page}).move_in(pod("a", "127.0.0.2", annotations={}), collector())
+    found = await snapshot(town.metrics(), request(LABELS))
+    assert found.series == ()
+
+
+async def test_kind_service_knows_the_workloads_behind_the_service() -> None:
+    town = Town({"127.0.0.9": COUNTED.format(5) + 'labels_total{destination_service_name="new"} 2\n'})
+    town.move_in(pod("a", "127.0.0.2", annotations={}), pod("c", "127.0.0.4", version="v2", annotations={}))
+    town.move_in(collector(), service("old", version="v1"), service("new", version="v2"))
+    labels = {v: {"destination_service_name": v, "destination_service_namespace": "default"} for v in ("old", "new")}
+    found = await snapshot(town.metrics(), ReadRequest((LABELS,), labels, 0.0))
+    assert [(s.version, s.value) for s in found.series] == [("old", 5.0), ("new", 2.0)]
+
+
+async def test_a_collector_that_falls_silent_makes_every_version_unknown() -> None:
+    town = Town({"127.0.0.9": COUNTED.format(5), "127.0.0.8": COUNTED.format(5)})
+    town.move_in(pod("a", "127.0.0.2", annotations={}), collector(), collector("more", "127.0.0.8"))
+    metrics, asked = town.metrics(), request(LABELS)
+    await snapshot(metrics, asked)
+    town.pages["127.0.0.8"] = ProviderError("away")
+    town.time += 1
+    assert isinstance(await one(metrics, asked), ProviderError)
+    town.time += PATIENCE
+    found = await snapshot(metrics, asked)
+    assert (found.series, found.families) == ((), frozenset())
+
+
+async def test_a_page_beside_the_versions_that_shows_nothing_of_interest_is_rarely_asked() -> None:
+    town = Town({"127.0.0.2": PAGE.format(1), "127.0.0.9": "up 1\n"}).move_in(pod("a", "127.0.0.2"), collector())
+    metrics = town.metrics()
+    for _ in range(10):
+        await snapshot(metrics, request(BOOKS))
+        town.time += 1.0
+    assert (town.asked.count("http://127.0.0.2:9000/stats"), town.asked.count("http://127.0.0.9:9000/stats")) == (10, 1)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,9 @@
 The convention is the common one of clusters: a pod template annotated `prometheus.io/scrape: "true"`, with
 `prometheus.io/port` (else its first container port) and `prometheus.io/path` (else `/metrics`). The labels are those
 that the usual job `kubernetes-pods` gives, and the version labels by which Istio's own series are told apart.
+
+A series is about the version whose pod shows it, unless it has version labels of its own: an application beside the
+versions (a checkout, a collector of true labels) counts for each of them by `destination_workload`.
 """
 
 from __future__ import annotations
@@ -19,6 +22,8 @@ from serin.api.times import epoch
 from serin.ports import Object
 
 SCRAPE, PORT, PATH, SCHEME = (f"prometheus.io/{word}" for word in ("scrape", "port", "path", "scheme"))
+
+_OF_A_VERSION = ("destination_workload", "destination_service")
 
 _TO_THE_SECOND = 0.999
 """A start is written to the second, fractions cut off: the process began so much later at most."""
@@ -45,8 +50,8 @@ class ScrapedPod:
     url: str | None
     why_not: str = ""
 
-    def labelled(self, labels: Mapping[str, str], version: Mapping[str, str]) -> dict[str, str]:
-        """The labels of a series of this pod as one of a version; its own ones that clash become `exported_…`."""
+    def labelled(self, labels: Mapping[str, str]) -> dict[str, str]:
+        """The labels of a series of this pod: what it says of versions stays, else what clashes is `exported_…`."""
         given = {
             **{re.sub(r"\W", "_", label, flags=re.ASCII): value for label, value in self.pod_labels.items()},
             "job": JOB,
@@ -55,9 +60,10 @@ class ScrapedPod:
             "instance": (self.url or "").removeprefix("http://").partition("/")[0],
             "destination_workload": self.workload,
             "destination_workload_namespace": self.namespace,
-            **version,
         }
-        return {**{f"exported_{label}" if label in given else label: v for label, v in labels.items()}, **given}
+        own = {label: value for label, value in labels.items() if label.startswith(_OF_A_VERSION)}
+        rest = {f"exported_{label}" if label in given else label: v for label, v in labels.items() if label not in own}
+        return {**rest, **given, **own}
 
 
 def running(pods: Iterable[Object]) -> list[ScrapedPod]:
@@ -105,7 +111,7 @@ def _page(pod: Object, address: str) -> tuple[str | None, str]:
 
 
 class Versions:
-    """Which pods are a version's: those of its workload, or those that its Service selects."""
+    """Which pods are a version's, and which series are about it."""
 
     def __init__(self, pods: Iterable[Object], services: Iterable[Object]) -> None:
         self.pods = tuple(running(pods))
@@ -115,10 +121,32 @@ class Versions:
         }
 
     def of(self, version: Mapping[str, str]) -> list[ScrapedPod]:
-        """The running pods of the version that has these labels."""
+        """The running pods of the version that has these labels: of its workload, or those that its Service selects."""
         if "destination_workload" in version:
             space, name = version["destination_workload_namespace"], version["destination_workload"]
             return [pod for pod in self.pods if (pod.namespace, pod.workload) == (space, name)]
         space, name = version["destination_service_namespace"], version["destination_service_name"]
         wanted = self._selectors.get((space, name)) or {}
         return [p for p in self.pods if p.namespace == space and wanted and wanted.items() <= p.pod_labels.items()]
+
+    def beside(self, versions: Iterable[Mapping[str, str]]) -> list[ScrapedPod]:
+        """The pods with a page in the namespaces of these versions: they may count for them, too."""
+        spaces = {v.get("destination_workload_namespace") or v["destination_service_namespace"] for v in versions}
+        return [pod for pod in self.pods if pod.url is not None and pod.namespace in spaces]
+
+    def is_about(self, labels: Mapping[str, str], pod: ScrapedPod, version: Mapping[str, str]) -> bool:
+        """Whether a series of a pod, with its labels as the page shows them, is about a version."""
+        if not says_of_whom(labels):
+            return pod in self.of(version)
+        known = {f"destination_{what}_namespace": pod.namespace for what in ("workload", "service")} | dict(labels)
+        if version.items() <= known.items():
+            return True
+        if "destination_service_name" in labels or "destination_workload" in version:
+            return False
+        counted = (known["destination_workload_namespace"], labels["destination_workload"])
+        return any((p.namespace, p.workload) == counted for p in self.of(version))
+
+
+def says_of_whom(labels: Mapping[str, str]) -> bool:
+    """Whether a series names the version that it is about."""
+    return "destination_workload" in labels or "destination_service_name" in labels

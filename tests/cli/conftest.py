@@ -13,6 +13,7 @@ from serin.cli.port import Home
 from serin.cli.target import Scope
 from serin.control import semantics
 from serin.control.apply import Applied, apply
+from serin.errors import NotFound
 from serin.fakes import FakeClock, InMemoryObjects
 from serin.ports import Change, Event, Kind, Object
 
@@ -31,6 +32,7 @@ class FakeHome(InMemoryObjects):
         super().__init__(clock)
         self.printed: dict[tuple[str, bool], list[str]] = {}
         self.state: Object = {}
+        self.recordings: dict[tuple[str, str], list[Object]] = {}
         self.scenario: list[Callable[[], object]] = []
         self.stays = False
 
@@ -55,6 +57,12 @@ class FakeHome(InMemoryObjects):
 
     async def status(self) -> Object:
         return self.state
+
+    async def recording(self, namespace: str, name: str) -> Sequence[Object]:
+        try:
+            return self.recordings[namespace, name]
+        except KeyError:
+            raise NotFound(f"there is no recording of experiment '{name}' in namespace '{namespace}'") from None
 
     async def logs(
         self, namespace: str, pod: str, *, follow: bool = False, tail: int | None = None, previous: bool = False

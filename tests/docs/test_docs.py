@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from serin import errors
-from serin.adapters.local import events
+from serin.adapters.local import events, recordings
 from serin.adapters.local.processes import addresses, images, logs
 from serin.api import manifest
 from serin.cli import main
@@ -163,6 +163,8 @@ def test_the_limits_are_those_of_the_code() -> None:
     assert told["a manifest file"] == values
     days = events.MAX_AGE / 86_400
     assert told["events"] == f"{events.PER_OBJECT} an object, {events.IN_ALL:,} in all, {days:g} days"
+    recording = f"{recordings.LARGEST // 1024**2} MiB each, compressed; of the last {recordings.KEPT} experiments"
+    assert told["recordings"] == recording
     assert told["log of a Pod"].startswith(f"4 files of {logs.LIMIT // 1024**2} MiB; of the last {logs.KEPT} Pods")
 
 

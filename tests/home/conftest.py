@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from serin.errors import NotFound
 from serin.fakes import InMemoryObjects
 from serin.home.admission import admit
 from serin.home.client import HomeClient
@@ -32,7 +33,12 @@ async def serving(folder: Path, objects: Objects, end: Callable[[], None] = lamb
     async def status() -> Object:
         return {"state": "running"}
 
-    server = Server(Paths(folder), objects, SystemClock(), admit=admit, status=status, end=end)
+    def recording(namespace: str, name: str) -> list[Object]:
+        if (namespace, name) != ("default", "rollout"):
+            raise NotFound(f"there is no recording of experiment '{name}' in namespace '{namespace}'")
+        return [{"plan": {}}, {"read": 1.5}]
+
+    server = Server(Paths(folder), objects, SystemClock(), admit=admit, status=status, end=end, recording=recording)
     task = asyncio.create_task(server.run())
     await server.listening()
     try:

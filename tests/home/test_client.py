@@ -390,3 +390,9 @@ async def test_the_end_of_the_home_ends_watches_and_followed_logs(
             began = loop.time()
         assert loop.time() - began < 1.5
         assert await following == "over"
+
+
+async def test_what_was_recorded_of_an_experiment_comes_over_the_socket(client: HomeClient) -> None:
+    assert await client.recording("default", "rollout") == [{"plan": {}}, {"read": 1.5}]
+    with pytest.raises(NotFound, match="there is no recording of experiment 'other' in namespace 'default'"):
+        await client.recording("default", "other")

@@ -23,6 +23,10 @@ class Home(Objects, Protocol):
         """What the home runs and whether it is well, as JSON."""
         ...
 
+    async def recording(self, namespace: str, name: str) -> Sequence[Object]:
+        """What was recorded of an experiment, step by step. Raises NotFound."""
+        ...
+
     def logs(
         self, namespace: str, pod: str, *, follow: bool = False, tail: int | None = None, previous: bool = False
     ) -> AsyncIterator[str]:

@@ -32,6 +32,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "pause": "Hold an experiment where it is",
         "resume": "Let a paused experiment go on",
         "terminate": "End an experiment now",
+        "replay": "Decide anew from what was recorded of an experiment",
     },
     "Programs": {
         "serve": "Serve TensorFlow models over HTTP",

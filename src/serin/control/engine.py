@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 
 from serin.control.iterate import Worker
+from serin.control.recording import NoRecorder, Recorder
 from serin.control.routing.istio import IstioRouter
 from serin.control.routing.istio_rules import EXPERIMENT_LABEL
 from serin.control.telemetry import NAMESPACE
@@ -62,6 +63,7 @@ class Engine:
         data_plane: DataPlane,
         patience: Patience | None = None,
         observer: Observer | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         router = IstioRouter(objects, data_plane, clock)
         self._world = World(
@@ -73,6 +75,7 @@ class Engine:
             router,
             patience or Patience(),
             observer or Unobserved(),
+            recorder or NoRecorder(),
         )
         self._running: dict[Place, _Running] = {}
         self._dependents: dict[Place, set[Place]] = {}

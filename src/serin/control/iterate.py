@@ -19,6 +19,7 @@ from serin.api.v1alpha2.types import Action, Experiment, ServiceKind
 from serin.control import ending, neighbours, targets, telemetry, workloads
 from serin.control.experiments import Record
 from serin.control.memory import subject
+from serin.control.recording import Tape
 from serin.control.routes import routing_of
 from serin.control.routing.router import Routing, RoutingRulesError
 from serin.control.telemetry import Questions
@@ -47,6 +48,7 @@ class Worker:
         self._live: State | None = None
         self._read_at = 0.0
         self._failures = 0
+        self._tape = Tape(world.recorder, namespace, name)
         self.rules_touched = True
         """Set by whoever sees a routing rule change; the next turn puts right what is not as it should be."""
 
@@ -136,6 +138,8 @@ class Worker:
             record.memory = replace(record.memory, paused=pause, iterated_at=now)
             record.say(message, now)
         await record.save(self._world.objects, now)
+        if order.action is Action.TERMINATE:
+            self._tape.ended("terminated by hand")
         await record.write(self._world.objects, {"spec": {"manualOverride": None}})
         if message:
             await self._tell(record, message)
@@ -175,6 +179,7 @@ class Worker:
         record.memory = standing.memory
         if core and standing.replaced:
             self._live = forget(asked.plan, core, standing.replaced)
+            self._tape.forgotten(standing.replaced)
             ready = {v: found.versions[v].fingerprint for v in standing.replaced}
             record.memory = replace(
                 record.memory, core=self._live, fingerprints={**record.memory.fingerprints, **ready}
@@ -217,6 +222,7 @@ class Worker:
         record.say(conditions.iteration_completed(0, asked.plan.iterations), now)
         record.status["assessment"] = status.assessment(lifecycle.assess(asked.plan, core))
         await record.save(self._world.objects, now)
+        self._tape.begin(record.object, core)
 
     async def _put_right(self, record: Record, asked: Questions, routing: Routing) -> None:
         """Write weights that were recorded but perhaps not applied; undo what somebody else changed in our route."""
@@ -254,12 +260,14 @@ class Worker:
             self._read_at = now = world.clock.now()
             record.settle(conditions.analytics_running(), now)
             self._live, urgent = lifecycle.observe(plan, core, snapshot)
+            self._tape.read(record.object, snapshot, self._live, urgent)
             if urgent is not None:
                 return await self._carry_out(record, experiment, asked, routing, self._live, urgent, None)
             core = self._live
         due = record.memory.iterated_at + plan.interval
         if urgent_first or (now >= due and not record.memory.paused):
             live, decision = lifecycle.iterate(plan, core, now, standing.around)
+            self._tape.iterated(record.object, now, standing.around, live, decision)
             world.observer.iterated(max(now - due, 0.0))
             return await self._carry_out(record, experiment, asked, routing, live, decision, standing.trouble)
         wait = max(min(self._read_at + world.patience.reading, due) - now, 0.0)
@@ -300,6 +308,7 @@ class Worker:
         message = trouble or self._word(plan, live, decision)
         new = record.say(message, now)
         await record.save(world.objects, now)
+        self._tape.keep()
         self._live = live
         if new:
             await self._tell(record, message)
@@ -344,6 +353,8 @@ class Worker:
         """The state with the readings since the last iteration, if it continues what is stored; else what is stored."""
         stored = record.memory.core
         if stored is None or self._live is None or self._live.iteration != stored.iteration:
+            if stored is not None:
+                self._tape.restored(record.object, stored)
             self._live = stored
             self._read_at = 0.0  # what was read since is lost: read again before anything is decided
         return self._live

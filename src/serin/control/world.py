@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from serin.api.v1alpha2.conditions import Message
+from serin.control.recording import NoRecorder, Recorder
 from serin.control.routing.router import Router
 from serin.ports import Clock, DataPlane, Metrics, Objects, Sink
 
@@ -59,6 +60,7 @@ class World:
     router: Router
     patience: Patience = field(default_factory=Patience)
     observer: Observer = field(default_factory=Unobserved)
+    recorder: Recorder = field(default_factory=NoRecorder)
 
 
 class Hold(Exception):  # noqa: N818 - the word of the field

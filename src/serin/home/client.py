@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx2
 
@@ -93,6 +94,12 @@ class HomeClient:
     async def down(self) -> Object:
         """Ask the home to end; it has not ended yet when this returns. The status as it was."""
         return await self._json("POST", "/down")
+
+    async def recording(self, namespace: str, name: str) -> Listing:
+        """What was recorded of an experiment, step by step (`serin.core.recording`). Raises NotFound."""
+        answer = await self._json("GET", f"/recordings/{quote(namespace, safe='')}/{quote(name, safe='')}")
+        steps: Listing = answer["steps"]
+        return steps
 
     async def logs(
         self, namespace: str, pod: str, *, follow: bool = False, tail: int | None = None, previous: bool = False

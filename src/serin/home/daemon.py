@@ -26,6 +26,7 @@ from serin.adapters.local.objects import SqliteObjects
 from serin.adapters.local.processes.addresses import Subnet, claim_subnet
 from serin.adapters.local.processes.images import Images
 from serin.adapters.local.processes.supervisor import Supervisor
+from serin.adapters.local.recordings import SqliteRecordings
 from serin.adapters.scrape.applications import ApplicationMetrics
 from serin.adapters.scrape.envoy import EnvoyMetrics
 from serin.adapters.scrape.local import LocalMetrics
@@ -90,6 +91,7 @@ class Daemon:
         self._ending = asyncio.Event()
         self._images = Images(Path(settings.images) if settings.images else None)
         self._objects = SqliteObjects(paths.objects, self._clock)
+        self._recordings = SqliteRecordings(paths.recordings)
         self._subnet = claim_subnet(str(paths.folder))
         self._sink = EventSink(self._objects, self._clock)
         self._compose(self._subnet)
@@ -117,7 +119,7 @@ class Daemon:
             EnvoyMetrics(AdminPage(self._proxy), lambda: self._proxy.instance, clock.now),
             ApplicationMetrics(objects, self._pages, clock.now),
         )
-        self._engine = Engine(objects, metrics, clock, sink, data_plane)
+        self._engine = Engine(objects, metrics, clock, sink, data_plane, recorder=self._recordings)
         self._parts = [
             Part("gateway", self._translator.run),
             Part("processes", self._supervisor.run),
@@ -133,6 +135,7 @@ class Daemon:
             admit=admit,
             status=self._reporter.status,
             end=self.end,
+            recording=self._recordings.read,
         )
         self._control = Part("control", self._server.run)
 
@@ -145,6 +148,7 @@ class Daemon:
         async with AsyncExitStack() as stack:
             stack.callback(self._subnet.close)
             stack.callback(self._objects.close)
+            stack.callback(self._recordings.close)
             stack.push_async_callback(self._pages.close)
             stack.callback(lambda: self._paths.socket.unlink(missing_ok=True))
             progress("ending what an earlier home has left" if self._unclean else "looking at what is there")

@@ -35,6 +35,11 @@ class Paths:
         return self.folder / "objects.db"
 
     @property
+    def recordings(self) -> Path:
+        """What experiments were told, in sqlite, for `serin replay`."""
+        return self.folder / "recordings.db"
+
+    @property
     def socket(self) -> Path:
         """The control socket."""
         return self.folder / "control.sock"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 
 import structlog
 import uvicorn
@@ -35,6 +35,7 @@ class Server:
     admit    refuses a wrong manifest (InvalidInput), and gives what a person is to be told about a right one
     status   gives what `serin status` shows
     end      asks the home to end, gracefully
+    recording    gives the steps that were recorded of an experiment, by namespace and name
     """
 
     def __init__(
@@ -46,12 +47,14 @@ class Server:
         admit: Admit,
         status: Callable[[], Awaitable[Object]],
         end: Callable[[], None],
+        recording: Callable[[str, str], Sequence[Object]],
     ) -> None:
         self._paths = paths
         self._objects = objects
         self._clock = clock
         self._status = status
         self._end = end
+        self._recording = recording
         self._rest = Rest(objects, admit)
         self._closing = False
         self._listening = asyncio.Event()
@@ -91,6 +94,7 @@ class Server:
             Route("/status", self._show_status, methods=["GET"]),
             Route("/down", self._down, methods=["POST"]),
             Route("/logs/{namespace}/{pod}", self._logs, methods=["GET"]),
+            Route("/recordings/{namespace}/{name}", self._recorded, methods=["GET"]),
             *self._rest.routes(),
         ]
         handlers = {SerinError: _explain, HTTPException: _explain_http, Exception: self._admit_failure}
@@ -102,6 +106,10 @@ class Server:
     async def _down(self, _request: Request) -> Response:
         self._end()
         return JSONResponse(await self._status(), status_code=202)
+
+    async def _recorded(self, request: Request) -> Response:
+        steps = self._recording(request.path_params["namespace"], request.path_params["name"])
+        return JSONResponse({"steps": list(steps)})
 
     async def _logs(self, request: Request) -> Response:
         namespace, pod = request.path_params["namespace"], request.path_params["pod"]

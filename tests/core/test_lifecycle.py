@@ -213,7 +213,7 @@ def test_a_count_to_be_reached_is_judged_at_the_end(at_least, outcome):
     assert life.interval().outcome is outcome
 
 
-@pytest.mark.parametrize(("bought", "outcome"), [(0.3, Outcome.PROMOTED), (0.05, Outcome.BASELINE_WON)])
+@pytest.mark.parametrize(("bought", "outcome"), [(0.6, Outcome.PROMOTED), (0.05, Outcome.BASELINE_WON)])
 def test_higher_may_be_better(bought, outcome):
     share = replace(ERRORS, measure=replace(ERROR_RATE, lower_is_better=False), limit=Limit(LimitKind.ABSOLUTE, 0.2))
     life = Life(replace(PLAN, criteria=(share,)), baseline=Version(errors=0.3), candidate_0=Version(errors=bought))

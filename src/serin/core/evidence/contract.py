@@ -17,6 +17,13 @@ MIN_BLOCKS = 6
 """Blocks without which nothing is said: fewer tell too little of how the values scatter."""
 
 
+UNIT = 15.0
+"""Seconds of one unit of time. Readings are put together to units, so that what is learned of how values scatter does
+not depend on how often somebody reads; 15 s is a usual interval of scrapes, and every table was measured with it."""
+
+EARLY = 3.0
+"""Seconds by which a unit may close early: scrapes are not punctual."""
+
 _HUGE = 1e100
 
 
@@ -48,6 +55,32 @@ class Sums:
 NOTHING = Sums(0.0, 0.0)
 
 
+@dataclass(frozen=True, slots=True)
+class Dispersion:
+    """How many events tell as much as one independent one: `factor` >= 1, and the time scale at which it peaks."""
+
+    factor: float = 1.0
+    seconds: float = UNIT
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Time cut into units.
+
+    seconds   that have passed, readings without requests included
+    closed    units that are over
+    """
+
+    seconds: float = 0.0
+    closed: int = 0
+
+    def tick(self, seconds: float) -> tuple[Clock, int]:
+        """`seconds` later: the clock, and how many units are over by now that were not before."""
+        passed = self.seconds + seconds
+        over = max(self.closed, int((passed + EARLY) // UNIT))
+        return Clock(passed, over), over - self.closed
+
+
 class Evidence(ABC):
     """What is known about one criterion of one version. One for each (version, criterion), the baseline's too."""
 
@@ -59,7 +92,8 @@ class Evidence(ABC):
         baseline   what the baseline added in the same reading; needed by relative limits only, ignored by others
         seconds    how long the reading took; blocks last a minimum of time, whatever the cadence
 
-        An empty reading (no trials) changes nothing, and so does an unusable one (negative or not a number). Under a
+        An empty reading (no trials) lets time pass and is no evidence; an unusable one (negative or not a number)
+        changes nothing. Under a
         relative limit a reading in which one of the two versions is silent is no evidence by itself, but is counted
         when the other one's next requests come: slow requests must not drop out because they end in a quiet second.
         """
@@ -104,6 +138,16 @@ class Evidence(ABC):
     def anytime_ratio(self, alpha: float) -> Interval | None:  # noqa: ARG002 - the rules without a ratio
         """The same of the ratio to the baseline, under a relative limit. None elsewhere."""
         return None
+
+    @property
+    def dispersion(self) -> Dispersion:
+        """How much more the values scatter than independent ones; 1 where nothing is learned of it."""
+        return Dispersion()
+
+    @property
+    def history(self) -> float:
+        """Seconds of the baseline's history that the evidence has learned from."""
+        return 0.0
 
     @abstractmethod
     def missing(self, needed: float, rate: float) -> tuple[str, float | None]:

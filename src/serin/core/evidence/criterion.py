@@ -12,45 +12,84 @@ chosen by `start` and is nobody else's business.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from serin.core.evidence import of_count, of_mean, of_rate
 from serin.core.evidence.blocks import EMPTY
 from serin.core.evidence.contract import CERTAIN, Evidence, Sums
-from serin.core.evidence.mixture import LateStart
+from serin.core.evidence.learning import RatePast
 from serin.core.evidence.of_count import CountEvidence, CountRule
 from serin.core.evidence.of_mean import MeanEvidence, MeanRule
-from serin.core.evidence.of_rate import RateEvidence, RateRule
+from serin.core.evidence.of_rate import RateRule
 from serin.core.model import Analysis, Criterion, LimitKind, MeasureKind
 from serin.errors import InvalidInput
 
-__all__ = ["CERTAIN", "Evidence", "Sums", "from_json", "start"]
+__all__ = ["CERTAIN", "Evidence", "Past", "Sums", "from_json", "learn", "past_from_json", "start"]
 
 _Rule = CountRule | MeanRule | RateRule
 
 
-def start(criterion: Criterion, analysis: Analysis, horizon: int, own_baseline: bool = False) -> Evidence:
+Past = RatePast
+"""What the baseline's history says about a criterion, see `learn`."""
+
+
+def learn(criterion: Criterion, units: Sequence[Sums], halves: Sequence[tuple[Sums, Sums]] = ()) -> Past | None:
+    """What the baseline's counts before the start say about how the values of a criterion scatter.
+
+    units    its increments, UNIT (15) seconds each, without gaps (an empty one where nothing came)
+    halves   the same of two halves of its pods: a comparison in which nothing can be different
+    returns  None where there is nothing to learn
+    """
+    limit, measure = criterion.limit, criterion.measure
+    if limit is None or measure.kind is not MeasureKind.RATE or not any(unit.trials for unit in units):
+        return None
+    flipped = limit.kind is LimitKind.ABSOLUTE and limit.value > 0.5
+    rule = RateRule(limit.value, True, False, Analysis().mode, flipped)
+    return RatePast.of([rule.seen(u) for u in units], [(rule.seen(a), rule.seen(b)) for a, b in halves])
+
+
+def past_from_json(state: Mapping[str, Any]) -> Past:
+    """The history whose `to_json` this is. Raises KeyError, TypeError or ValueError when it is none."""
+    return RatePast.from_json(state)
+
+
+def start(
+    criterion: Criterion,
+    analysis: Analysis,
+    horizon: int,
+    own_baseline: bool = False,
+    candidates: int = 1,
+    past: Past | None = None,
+) -> Evidence:
     """Evidence before the first reading.
 
     horizon        readings to be expected until the end; it only weighs violations that begin late, more are fine
     own_baseline   the version is the baseline: judged against an absolute limit, only estimated for a relative one
+    candidates     among how many candidates `falsePromotion` is divided
+    past           what `learn` made of the baseline's history
 
     Raises InvalidInput for a relative limit on a counter.
     """
-    rule = _rule(criterion, analysis, own_baseline)
+    rule = _rule(criterion, analysis, own_baseline, candidates, past)
     if isinstance(rule, CountRule):
         return CountEvidence(rule)
     if isinstance(rule, MeanRule):
         return MeanEvidence(rule, paired=(EMPTY, EMPTY) if rule.relative else None)
-    return RateEvidence(rule, LateStart(max(1, int(horizon))))
+    return of_rate.begin(rule, int(horizon))
 
 
 def from_json(
-    criterion: Criterion, analysis: Analysis, state: Mapping[str, Any], own_baseline: bool = False
+    criterion: Criterion,
+    analysis: Analysis,
+    state: Mapping[str, Any],
+    own_baseline: bool = False,
+    candidates: int = 1,
+    past: Past | None = None,
 ) -> Evidence:
     """The evidence whose `to_json` this is. Raises InvalidInput when it is none, or of another kind of criterion."""
-    rule = _rule(criterion, analysis, own_baseline)
+    rule = _rule(criterion, analysis, own_baseline, candidates, past)
     kind = {CountRule: "count", MeanRule: "mean", RateRule: "rate"}[type(rule)]
     if state.get("kind") != kind:
         raise InvalidInput(
@@ -69,7 +108,7 @@ def from_json(
         ) from error
 
 
-def _rule(criterion: Criterion, analysis: Analysis, own_baseline: bool) -> _Rule:
+def _rule(criterion: Criterion, analysis: Analysis, own_baseline: bool, candidates: int, past: Past | None) -> _Rule:
     measure, limit = criterion.measure, criterion.limit
     relative = limit is not None and limit.kind is LimitKind.RELATIVE
     if relative and measure.kind is MeasureKind.COUNTER:
@@ -83,4 +122,5 @@ def _rule(criterion: Criterion, analysis: Analysis, own_baseline: bool) -> _Rule
         return CountRule(value, measure.lower_is_better)
     if measure.kind is MeasureKind.MEAN:
         return MeanRule(value, measure.lower_is_better, relative, analysis.mode)
-    return RateRule.of(value, measure.lower_is_better, relative, analysis.mode)
+    events = analysis.burst * math.log(candidates / analysis.false_promotion)
+    return RateRule.of(value, measure.lower_is_better, relative, analysis.mode, events, past)

@@ -1,32 +1,41 @@
-"""The evidence about a share of requests: independent errors, guarded by blocks against errors that come in bursts."""
+"""The evidence about a share of requests: likelihood ratios, tempered by how much more than chance errors scatter.
+
+    log E = logsumexp_j( log w_j + (log-likelihood ratio of effect j)/D )
+
+with D from `learning` (1 in the mode `independent`). A rollback has a faster rule: nothing is learned, but no reading
+may add more than `CAP` nats, and a violation may have begun at any reading (`LateStart`). `strict` asks for both.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from serin.core.evidence import rate as formula
-from serin.core.evidence.block_t import Point, mean_point, rate_ratio_point
-from serin.core.evidence.blocks import EMPTY, Blocks, Rule
-from serin.core.evidence.contract import CERTAIN, MIN_BLOCKS, NOTHING, Evidence, Sums, to_go
-from serin.core.evidence.mixture import LOG_WEIGHTS, LateStart
+from serin.core.evidence.contract import (
+    CERTAIN,
+    NOTHING,
+    UNIT,
+    Clock,
+    Dispersion,
+    Evidence,
+    Sums,
+    to_go,
+)
+from serin.core.evidence.learning import OfLimit, OfRatio, RatePast
+from serin.core.evidence.mixture import FIRST, LOG_WEIGHTS, Array, LateStart, log_sum_exp
 from serin.core.evidence.posterior import Beta, Posterior
 from serin.core.evidence.rate import CAP, HARM, SAFE
 from serin.core.model import Interval, Mode
 
-EXPECTED_EVENTS = 3.0
-"""Events to be expected at a fixed limit in one block."""
-COMPARED_EVENTS = 20.0
-"""Events of both versions in one block of a comparison."""
-# Bursts must fall into a block, not between two. At the exact limit of 2 %, 10 requests/s, 15 minutes, nominal 5 %,
-# wrongly promoted (150 runs): independent errors 2 % and clusters of five 9 % with blocks of 15 s read every second;
-# 0.7 % and 3 % with two scrapes of 15 s.
-BLOCK_SECONDS = 15.0
-BLOCK_READINGS = 2
+STARTS = (0, 4, 8, 16, 32)
+"""Units from which on the tempered evidence of harm is also counted afresh: a violation may begin late."""
+
+_LOG_STARTS: Array = np.log([FIRST, *[(1.0 - FIRST) / (len(STARTS) - 1)] * (len(STARTS) - 1)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +45,9 @@ class RateRule:
     limit      None: only estimated. An absolute one above one half is turned around (`flipped`): the requests without
                the event are counted then, see `formula.evidence_at`
     lower      whether compliance is below the limit, after turning around
+    events     expected events at the limit without which nobody is promoted: burst * log(C/alpha). An unseen kind of
+               bursts of this size shows none of them with a chance of exp(-events/burst)
+    past       what the baseline's history says
     """
 
     limit: float | None
@@ -43,15 +55,26 @@ class RateRule:
     relative: bool
     mode: Mode
     flipped: bool = False
+    events: float = 0.0
+    past: RatePast = field(default_factory=RatePast)
 
     @classmethod
-    def of(cls, limit: float | None, lower: bool, relative: bool, mode: Mode) -> RateRule:
+    def of(
+        cls,
+        limit: float | None,
+        lower: bool,
+        relative: bool,
+        mode: Mode,
+        events: float = 0.0,
+        past: RatePast | None = None,
+    ) -> RateRule:
         """Turned around where that is needed."""
+        past = past or RatePast()
         if limit is None or limit <= 0:
             return cls(None if limit is None else 0.0, lower, False, mode)
         if not relative and limit > 0.5:
-            return cls(max(1.0 - limit, 0.0), not lower, False, mode, True)
-        return cls(limit, lower, relative, mode)
+            return cls(max(1.0 - limit, 0.0), not lower, False, mode, True, events, past)
+        return cls(limit, lower, relative, mode, False, events, past)
 
     @property
     def harm(self) -> int:
@@ -64,19 +87,20 @@ class RateRule:
         return self.limit or 0.0
 
     @property
-    def block(self) -> Rule:
-        """When a block is full."""
-        if self.relative:
-            return Rule(1, 1, COMPARED_EVENTS, BLOCK_SECONDS, BLOCK_READINGS)
-        return Rule(EXPECTED_EVENTS / self.judged, 0, 0, BLOCK_SECONDS, BLOCK_READINGS)
+    def tempered(self) -> bool:
+        """Whether the scatter of errors is learned."""
+        return self.judged > 0 and self.mode is not Mode.INDEPENDENT
 
     def seen(self, own: Sums) -> Sums:
         """The events that are counted."""
         return Sums(own.trials, own.trials - own.total) if self.flipped else own
 
-    def point(self, own: Sums, baseline: Sums, _scale: float) -> Point:
-        """The numbers of a full block."""
-        return rate_ratio_point(own, baseline, self.judged) if self.relative else mean_point(own, self.judged)
+    def factors(self, own: Sums, baseline: Sums) -> Array:
+        """What counts add at each ratio, or at each alternative of harm."""
+        if self.relative:
+            pair = (own.trials, own.total), (baseline.trials, baseline.total)
+            return formula.log_factors_ratio(*pair, self.judged)
+        return formula.log_factors_rate(own.total, own.trials, self.judged, self.harm)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +110,10 @@ class RateEvidence(Evidence):
     counted     all trials and events of this version
     held        (own, baseline) of readings that have more events than trials so far: their trials are still to come
     late        capped (not in `independent` mode) evidence of harm, mixed over its start
-    ratios      under a relative limit the sums of `formula.log_factors_ratio`
+    ratios      under a relative limit the sums of `formula.log_factors_ratio`, over closed units where D is learned
+    open        (own, baseline) of the unit that is being filled, events as they are judged
+    learned     the scatter of errors
+    marks       in strict mode what was counted when each of STARTS came
     """
 
     rule: RateRule
@@ -94,49 +121,72 @@ class RateEvidence(Evidence):
     counted: Sums = NOTHING
     held: tuple[Sums, Sums] = (NOTHING, NOTHING)
     ratios: tuple[float, ...] = ()
-    blocks: Blocks = EMPTY
+    clock: Clock = field(default_factory=Clock)
+    open: tuple[Sums, Sums] = (NOTHING, NOTHING)
+    learned: OfLimit | OfRatio = field(default_factory=OfLimit)
+    marks: tuple[tuple[float, ...], ...] = ()
 
     def update(self, own: Sums, baseline: Sums | None = None, seconds: float = 15.0) -> RateEvidence:
         """See `Evidence.update`."""
-        other = baseline if baseline is not None and self.rule.relative else NOTHING
-        if not (own.usable and other.usable) or (own.empty and other.empty):
+        other = baseline if baseline is not None else NOTHING
+        if not (own.usable and other.usable):
             return self
         own, other = own + self.held[0], other + self.held[1]
-        if own.total > own.trials or other.total > other.trials:
-            return replace(self, held=(own, other))
+        if own.total > own.trials or (self.rule.relative and other.total > other.trials):
+            later = replace(self, held=(own, other))
+            return later._passed(NOTHING, NOTHING, seconds) if self.rule.tempered else later
         counted = self.counted + own
         if not self.rule.judged:
             return replace(self, held=(NOTHING, NOTHING), counted=counted)
-        seen = self.rule.seen(own)
+        seen, other = self.rule.seen(own), self.rule.seen(other)
         late, ratios = self.late, self.ratios
-        if self.rule.relative:
-            factors = formula.log_factors_ratio(
-                (seen.trials, seen.total), (other.trials, other.total), self.rule.judged
-            )
-            ratios = tuple((factors + np.array(ratios)).tolist()) if ratios else tuple(factors.tolist())
-            against = formula.on_side(factors, self.rule.harm)
-        else:
-            against = formula.log_factors_rate(seen.total, seen.trials, self.rule.judged, self.rule.harm)
         if own.trials and (other.trials or not self.rule.relative):
-            late = late.add(against if self.rule.mode is Mode.INDEPENDENT else np.minimum(against, CAP))
-        blocks = self.blocks
-        if self.rule.mode is not Mode.INDEPENDENT:
-            blocks = blocks.add((seen, other, seconds), self.rule.block, self.rule.point, self.rule.relative)
-        return replace(self, counted=counted, held=(NOTHING, NOTHING), late=late, ratios=ratios, blocks=blocks)
+            factors = self.rule.factors(seen, other)
+            if self.rule.relative and not self.rule.tempered:
+                ratios = _added(ratios, factors)
+            against = formula.on_side(factors, self.rule.harm) if self.rule.relative else factors
+            late = late.add(np.minimum(against, CAP) if self.rule.tempered else against)
+        later = replace(self, counted=counted, held=(NOTHING, NOTHING), late=late, ratios=ratios)
+        return later._passed(seen, other, seconds) if self.rule.tempered else later
+
+    def _passed(self, own: Sums, baseline: Sums, seconds: float) -> RateEvidence:
+        """Time goes on; units that are over are learned from."""
+        clock, over = self.clock.tick(seconds)
+        own, baseline = self.open[0] + own, self.open[1] + baseline
+        if not over:
+            return replace(self, clock=clock, open=(own, baseline))
+        learned = self.learned.add(own, baseline, over, self.rule.judged, self.rule.past)
+        ratios, marks = self.ratios, self.marks
+        if self.rule.mode is Mode.STRICT:
+            missing = sum(start <= self.clock.closed for start in STARTS) - len(marks)
+            marks = (*marks, *[self._mark] * missing)
+        if self.rule.relative:
+            ratios = _added(ratios, self.rule.factors(own, baseline))
+        return replace(self, clock=clock, open=(NOTHING, NOTHING), learned=learned, ratios=ratios, marks=marks)
+
+    @property
+    def _told(self) -> Sums:
+        """Trials and events in closed units; all of them where no units are made."""
+        seen, late = self.rule.seen(self.counted), self.open[0]
+        return Sums(seen.trials - late.trials, seen.total - late.total)
+
+    @property
+    def _mark(self) -> tuple[float, ...]:
+        if not self.rule.relative:
+            told = self._told
+            return (told.trials, told.total)
+        return tuple(round(x, 4) for x in formula.on_side(np.array(self.ratios), self.rule.harm)) if self.ratios else ()
 
     @property
     def log_for(self) -> float:
-        """As if errors were independent, and in the other modes also by blocks: the smaller of both."""
+        """Tempered; in the mode `independent` as if errors were independent."""
         if not self.rule.judged:
             return CERTAIN if self.rule.limit is not None and not self.rule.lower else 0.0
-        independent = self._independent()
-        if self.rule.mode is Mode.INDEPENDENT:
-            return independent
-        return min(independent, float(self.blocks.track.log_evidence(-self.rule.harm)[0]))
+        return self._tempered(-self.rule.harm)
 
     @property
     def log_against(self) -> float:
-        """Mixed over the start of the harm, capped a reading; in strict mode also by blocks: the smaller of both."""
+        """Mixed over the start of the harm, capped a reading; in strict mode also tempered: the smaller of both."""
         if not self.rule.judged:
             events = self.rule.seen(self.counted).total
             return CERTAIN if self.rule.limit is not None and self.rule.lower and events > 0 else 0.0
@@ -144,16 +194,27 @@ class RateEvidence(Evidence):
         if not self.rule.relative:
             weights = formula.alternatives(self.rule.judged, self.rule.harm)[0]
         capped = self.late.log_evidence(weights)
-        if self.rule.mode is not Mode.STRICT:
-            return capped
-        return min(capped, float(self.blocks.track.log_evidence(self.rule.harm)[0]))
+        return capped if self.rule.mode is not Mode.STRICT else min(capped, self._tempered_harm(weights))
 
-    def _independent(self) -> float:
-        side = -self.rule.harm
+    def _tempered(self, side: int) -> float:
+        factor = self.dispersion.factor
         if self.rule.relative:
-            return formula.log_evidence_ratio(np.array(self.ratios), side) if self.ratios else 0.0
-        seen = self.rule.seen(self.counted)
-        return formula.log_evidence_rate(seen.total, seen.trials, self.rule.judged, side)
+            return formula.log_evidence_ratio(np.array(self.ratios) / factor, side) if self.ratios else 0.0
+        told = self._told
+        return formula.log_evidence_rate(told.total / factor, told.trials / factor, self.rule.judged, side)
+
+    def _tempered_harm(self, weights: Array) -> float:
+        """Over each of STARTS that has come, the others still wait; all with the D of today."""
+        if not self.marks:
+            return 0.0
+        factor, harm, now = self.dispersion.factor, self.rule.harm, np.array(self._mark)
+        since = [now - np.array(mark or np.zeros_like(now)) for mark in self.marks]
+        if self.rule.relative:
+            sums = np.array(since) / factor
+        else:
+            sums = np.array([formula.log_factors_rate(e, n, self.rule.judged, harm) for n, e in since]) / factor
+        waiting = np.zeros(len(STARTS) - len(self.marks))
+        return float(log_sum_exp(_LOG_STARTS + np.append(log_sum_exp(weights + sums), waiting)))
 
     @property
     def value(self) -> float | None:
@@ -172,30 +233,42 @@ class RateEvidence(Evidence):
 
     @property
     def enough(self) -> bool:
-        """Six blocks, in the modes that use them."""
-        if not self.rule.judged or self.rule.mode is Mode.INDEPENDENT:
+        """So many units of time, and so many events to be expected at the limit; at once in `independent` mode."""
+        if not self.rule.tempered:
             return True
-        return self.blocks.track.blocks >= MIN_BLOCKS
+        return self.learned.floor(self.rule.past) == 0 and self._expected >= self.rule.events
+
+    @property
+    def _expected(self) -> float:
+        """Events that a version exactly at the limit would have had by now."""
+        if isinstance(self.learned, OfRatio):
+            return self.rule.judged * self.learned.due
+        return self.rule.judged * self._told.trials
+
+    @property
+    def dispersion(self) -> Dispersion:
+        """D as it is learned so far."""
+        return self.learned.found
+
+    @property
+    def history(self) -> float:
+        """Seconds of history."""
+        return self.rule.past.units * UNIT
 
     def anytime(self, alpha: float) -> Interval | None:
-        """By independence; on the side that a promotion rests on also by the blocks, where there are any."""
+        """All rates that the tempered evidence leaves possible on either side."""
         if not self.counted.trials:
             return None
-        level = math.log(2.0 / alpha)
-        found = formula.interval_of_rate(self.counted.total, self.counted.trials, level)
-        if not self.rule.judged or self.rule.relative or self.rule.mode is Mode.INDEPENDENT:
-            return found
-        bound = self.rule.judged + self.blocks.track.last_unrefuted(-self.rule.harm, level)
-        bound = min(max(1.0 - bound if self.rule.flipped else bound, 0.0), 1.0)
-        if self.rule.lower != self.rule.flipped:
-            return Interval(found.lower, max(found.upper, bound))
-        return Interval(min(found.lower, bound), found.upper)
+        told, factor = self._told, self.dispersion.factor
+        found = formula.interval_of_rate(told.total / factor, told.trials / factor, math.log(2.0 / alpha))
+        return Interval(1.0 - found.upper, 1.0 - found.lower) if self.rule.flipped else found
 
     def anytime_ratio(self, alpha: float) -> Interval | None:
-        """By independence."""
+        """The same of the ratio to the baseline's rate."""
         if not self.rule.relative or not self.ratios:
             return None
-        return formula.interval_of_ratio(np.array(self.ratios), self.rule.judged, math.log(2.0 / alpha))
+        sums = np.array(self.ratios) / self.dispersion.factor
+        return formula.interval_of_ratio(sums, self.rule.judged, math.log(2.0 / alpha))
 
     def missing(self, needed: float, rate: float) -> tuple[str, float | None]:
         """See `Evidence.missing`."""
@@ -206,29 +279,34 @@ class RateEvidence(Evidence):
             return "more events than trials counted: not a share of them", None
         if not self.counted.trials:
             return "no requests yet", None
-        reached = self.log_for
-        if self.enough and reached >= needed:
+        reached, enough = self.log_for, self.enough
+        if enough and reached >= needed:
             return "", 0.0
-        growth = (self._independent() if not self.enough else reached) / self.counted.trials * rate
-        wait = (needed - (reached if self.enough else self._independent())) / growth if growth > 0 else None
-        if self.enough:
-            return to_go(f"evidence {max(reached, 0.0):.1f} of {needed:.1f} nats", wait)
-        blocks = self._blocks_to_go(rate)
-        both = None if blocks is None or wait is None else max(blocks, wait)
-        return to_go(f"{self.blocks.track.blocks} of {MIN_BLOCKS} blocks seen", both)
+        wait = self._wait(reached, needed, rate)
+        if not enough and (short := self._short(rate)) is not None:
+            text, seconds = short
+            return to_go(text, None if wait is None or seconds is None else max(wait, seconds))
+        return to_go(f"evidence {max(reached, 0.0):.1f} of {needed:.1f} nats", wait)
 
-    def _blocks_to_go(self, rate: float) -> float | None:
-        """Seconds until the blocks are there, at this rate of trials."""
-        left, block = MIN_BLOCKS - self.blocks.track.blocks, self.blocks.open
-        if self.rule.relative:
-            events = self.blocks.past.total + block.baseline.total + block.own.total
-            pace = events / self.counted.trials * rate
-            have, full = block.own.total + block.baseline.total, COMPARED_EVENTS
-        else:
-            pace, have, full = rate, block.own.trials, self.rule.block.trials
-        if pace <= 0:
-            return None
-        return max((left * full - have) / pace, left * BLOCK_SECONDS - block.seconds)
+    def _wait(self, reached: float, needed: float, rate: float) -> float | None:
+        """Seconds until the evidence is there if it grows as it has, with fewer events than that by its likelihood."""
+        if reached >= needed:
+            return 0.0
+        growth = reached / self.counted.trials * rate
+        return (needed - reached) / growth if growth > 0 else None
+
+    def _short(self, rate: float) -> tuple[str, float | None] | None:
+        """What minimum is not there yet, in words and in seconds."""
+        expected, events = self._expected, self.rule.events
+        if expected < events:
+            pace = expected / self.counted.trials * rate
+            text = f"{math.floor(expected)} of {math.ceil(events)} events to be expected at the limit"
+            return text, (events - expected) / pace if pace > 0 else None
+        left = self.learned.floor(self.rule.past)
+        if left:
+            done = self.clock.seconds - self.clock.closed * UNIT
+            return "how errors scatter over time is not known yet", left * UNIT - done
+        return None
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -238,19 +316,40 @@ class RateEvidence(Evidence):
             "held": [*astuple(self.held[0]), *astuple(self.held[1])],
             "late": [self.late.horizon, self.late.steps, list(self.late.log_m)],
             "ratios": list(self.ratios),
-            "blocks": self.blocks.to_json(),
+            "clock": list(astuple(self.clock)),
+            "open": [*astuple(self.open[0]), *astuple(self.open[1])],
+            "learned": self.learned.to_json(),
+            "marks": [list(mark) for mark in self.marks],
         }
+
+
+def begin(rule: RateRule, horizon: int) -> RateEvidence:
+    """Before the first reading."""
+    return RateEvidence(rule, LateStart(max(1, horizon)), learned=OfRatio() if rule.relative else OfLimit())
 
 
 def from_json(rule: RateRule, state: Mapping[str, Any]) -> RateEvidence:
     """What `RateEvidence.to_json` gave."""
     horizon, steps, log_m = state["late"]
-    n_c, e_c, n_b, e_b = state["held"]
+    learned = OfRatio.from_json if rule.relative else OfLimit.from_json
+    seconds, closed = state["clock"]
     return RateEvidence(
         rule,
         LateStart(horizon, steps, tuple(log_m)),
         Sums(*state["counted"]),
-        (Sums(n_c, e_c), Sums(n_b, e_b)),
+        _two(state["held"]),
         tuple(state["ratios"]),
-        Blocks.from_json(state["blocks"]),
+        Clock(seconds, int(closed)),
+        _two(state["open"]),
+        learned(state["learned"]),
+        tuple(tuple(mark) for mark in state["marks"]),
     )
+
+
+def _two(four: list[float]) -> tuple[Sums, Sums]:
+    n_c, e_c, n_b, e_b = four
+    return Sums(n_c, e_c), Sums(n_b, e_b)
+
+
+def _added(sums: tuple[float, ...], factors: Array) -> tuple[float, ...]:
+    return tuple((factors + np.array(sums)).tolist()) if sums else tuple(factors.tolist())

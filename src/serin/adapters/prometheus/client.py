@@ -65,6 +65,7 @@ class Client:
 
     url      with the path under which the API is served, if it has one; credentials in it are used as basic ones
     jitter   a number in [0, 1), anew each time
+    wire     what carries requests; without one the network
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Client:
         clock: Clock,
         limits: Limits | None = None,
         jitter: Callable[[], float] = random.random,
+        wire: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
         """Raises InvalidInput: no such URL can be asked, or the file of certificates cannot be read."""
         self._url, found = _address(url)
@@ -83,6 +85,7 @@ class Client:
         self._clock = clock
         self._limits = limits or Limits()
         self._jitter = jitter
+        self._wire = wire
         self._tls = _tls(self._url, ca)
         self._client: httpx2.AsyncClient | None = None
         self._quiet_until = 0.0
@@ -198,6 +201,7 @@ class Client:
                 limits=httpx2.Limits(keepalive_expiry=60.0),
                 # compressing costs Prometheus more than the bytes cost the network
                 headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "serin"},
+                transport=self._wire,
                 trust_env=False,
                 follow_redirects=False,
             )

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx2
+
 from serin.adapters.prometheus.auth import Auth
 from serin.adapters.prometheus.batch import Batch
 from serin.adapters.prometheus.client import Client, Limits, Refused
@@ -83,6 +85,7 @@ class PrometheusMetrics:
     limits            of one query
     gather, batch     how long a request waits for others, and how many make one query
     jitter            a number in [0, 1), anew each time
+    wire              what carries requests; without one the network
     """
 
     def __init__(
@@ -97,9 +100,10 @@ class PrometheusMetrics:
         gather: float = GATHERED_FOR,
         batch: int = BATCH,
         jitter: Callable[[], float] = random.random,
+        wire: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
         """Raises InvalidInput: no such URL can be asked, or the file of authorities cannot be read."""
-        self._client = Client(url, auth=auth, ca=ca, clock=clock, limits=limits, jitter=jitter)
+        self._client = Client(url, auth=auth, ca=ca, clock=clock, limits=limits, jitter=jitter, wire=wire)
         self._clock = clock
         self._scrape_interval = scrape_interval
         self._gather = gather

@@ -79,9 +79,7 @@ def server(clock: FakeClock) -> LeaseServer:
 
 def candidate(server: LeaseServer, identity: str, jitter: Callable[[], float] = lambda: 0.5) -> Leadership:
     now, sleep = server.clock.now, server.clock.sleep
-    return Leadership(
-        server.api(identity), "iter8", identity, monotonic=now, wall=now, sleep=sleep, jitter=jitter
-    )
+    return Leadership(server.api(identity), "iter8", identity, monotonic=now, wall=now, sleep=sleep, jitter=jitter)
 
 
 async def until_lost(leadership: Leadership) -> None:

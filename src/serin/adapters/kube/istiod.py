@@ -20,9 +20,7 @@ class Istiod:
     token   file with a token that istiod accepts (audience `istio-ca`); none where its debug interface is open
     """
 
-    def __init__(
-        self, url: str, token: Path | None = None, transport: httpx2.AsyncBaseTransport | None = None
-    ) -> None:
+    def __init__(self, url: str, token: Path | None = None, transport: httpx2.AsyncBaseTransport | None = None) -> None:
         self._url = url.rstrip("/")
         self._token = token
         self._client = httpx2.AsyncClient(timeout=_WITHIN, transport=transport)

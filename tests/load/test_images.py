@@ -7,7 +7,7 @@ import struct
 import pytest
 
 from serin.errors import InvalidInput
-from serin.load.images import bodies
+from serin.load.images import bodies, labelled
 
 
 def idx(images, rows=2, columns=3):
@@ -78,3 +78,32 @@ def test_a_folder_without_images_says_what_is_missing(tmp_path):
         bodies(tmp_path)
     with pytest.raises(InvalidInput, match="is not there"):
         bodies(tmp_path / "nowhere")
+
+
+def labels_file(count):
+    return struct.pack(">II", 0x801, count) + bytes(number % 10 for number in range(count))
+
+
+def test_each_image_has_its_true_label(folder):
+    (folder / "t10k-labels-idx1-ubyte.gz").write_bytes(gzip.compress(labels_file(10)))
+    found = labelled(folder, 3, 5)
+    assert list(found) == bodies(folder, 3, 5)
+    for body, label in found.items():
+        assert round(json.loads(body)["instances"][0][0][0][0] * 255) == label
+    assert labelled(folder / "t10k-images-idx3-ubyte.gz", 3, 5) == found
+
+
+@pytest.mark.parametrize(
+    ("labels", "sentence"),
+    [
+        (None, "there is no t10k-labels-idx1-ubyte.gz in this folder"),
+        (labels_file(5), "there are fewer labels than images"),
+        (labels_file(10)[:-1], "cut off or damaged"),
+        (b"nonsense", "no IDX file of labels"),
+    ],
+)
+def test_labels_that_are_missing_or_broken_are_said(folder, labels, sentence):
+    if labels is not None:
+        (folder / "t10k-labels-idx1-ubyte").write_bytes(labels)
+    with pytest.raises(InvalidInput, match=sentence):
+        labelled(folder)

@@ -15,7 +15,7 @@ from serin.errors import InvalidInput, OutcomeError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from serin.load.plan import LoadPlan
+    from serin.load.plan import Feedback, LoadPlan
     from serin.load.report import LoadReport
 
 INTERRUPTED = 130
@@ -73,6 +73,16 @@ def _seconds(ctx: click.Context, parameter: click.Parameter, value: str | None) 
     help="Send Fashion-MNIST test images, one at random each; the file or its folder.",
 )
 @click.option(
+    "--feedback",
+    metavar="DELAY",
+    callback=_seconds,
+    help="With --images: tell the true label of each so much later, for the version that answered.",
+)
+@click.option("--feedback-random", is_flag=True, help="Delays are exponential, with DELAY as their mean.")
+@click.option(
+    "--feedback-to", metavar="URL", help="Who counts feedback (default: URL, with :feedback in place of :predict)."
+)
+@click.option(
     "--timeout",
     metavar="DURATION",
     default="30s",
@@ -97,12 +107,15 @@ def load(
     host_header: str | None,
     body: str | None,
     images: str | None,
+    feedback: float | None,
+    feedback_random: bool,
+    feedback_to: str | None,
     timeout: float,
     seed: int,
     fail_on_error: bool,
     output: str,
 ) -> None:
-    """Send a stream of requests to URL, and to no other address, and say what became of them.
+    """Send a stream of requests to URL, and to no address that is not given, and say what became of them.
 
     Answers with a status of 400 and above, refused and broken connections and late answers count as failed. With
     --rate latency is measured from when a request was due, so that a slow server cannot hide its queue. Redirects are
@@ -117,6 +130,13 @@ def load(
         raise UsageError("--poisson needs --rate, the mean number of requests a second")
     if body is not None and images is not None:
         raise UsageError("a request has one body; give --body or --images")
+    if feedback is None and (feedback_random or feedback_to):
+        raise UsageError("--feedback-random and --feedback-to need --feedback, the delay")
+    if feedback is not None and images is None:
+        raise UsageError("--feedback needs --images: only of those the true label is known")
+    told = None
+    if feedback is not None and images is not None:
+        told = _feedback(feedback_to or _to_feedback(url), feedback, Path(images), seed, random=feedback_random)
     bodies = _bodies(body, images, seed)
     plan = LoadPlan(
         target=parse_target(url),
@@ -130,6 +150,7 @@ def load(
         bodies=bodies,
         timeout=timeout,
         seed=seed,
+        feedback=told,
     )
     report, interrupted = _run(plan)
     click.echo(json.dumps(report.to_json(), indent=2) if output == "json" else _summary(report))
@@ -151,6 +172,20 @@ def _bodies(body: str | None, images: str | None, seed: int) -> list[bytes]:
         return [sys.stdin.buffer.read() if body == "-" else Path(body).read_bytes()]
     except OSError as error:
         raise InvalidInput(f"cannot read the body {body}: {error.strerror}") from None
+
+
+def _to_feedback(url: str) -> str:
+    """Where a model server that is asked at `url` takes feedback."""
+    if not url.endswith(":predict"):
+        raise UsageError(f"'{url}' does not end with :predict; name who counts feedback with --feedback-to")
+    return url.removesuffix("predict") + "feedback"
+
+
+def _feedback(url: str, delay: float, images: Path, seed: int, *, random: bool) -> Feedback:
+    from serin.load.images import labelled
+    from serin.load.plan import Feedback, parse_target
+
+    return Feedback(parse_target(url), delay, labelled(images, seed), random)
 
 
 def _headers(given: tuple[str, ...], host: str | None) -> tuple[tuple[str, str], ...]:
@@ -242,4 +277,17 @@ def _summary(report: LoadReport) -> str:
         failed = report.failed_by_version.get(version, 0)
         note = f", {failed:,} failed" if failed else ""
         lines.append(f"{title:<11}{version:<{widest}} {count / answered:7.1%}   {count:,}{note}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_labels(report)])
+
+
+def _labels(report: LoadReport) -> list[str]:
+    """What became of the true labels, and how often each version was right."""
+    if (told := report.feedback) is None:
+        return []
+    missing = {"failed": told.failed, "not due": told.waiting, "dropped": told.dropped}
+    lines = [f"Feedback   {told.sent:,} labels told" + "".join(f", {n:,} {what}" for what, n in missing.items() if n)]
+    widest = max(map(len, told.judged), default=0)
+    for version, judged in sorted(told.judged.items()):
+        right = told.correct[version]
+        lines.append(f"           {version:<{widest}} {right / judged:7.1%} right   {right:,} of {judged:,}")
+    return lines

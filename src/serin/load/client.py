@@ -38,12 +38,15 @@ class _Connection:
         self._ended = False
         self._used = _now()
 
-    async def ask(self, head: h11.Request, body: bytes) -> tuple[int, str]:
-        """Status and version of the answer, read to its end. Raises OSError, _Lost, h11.RemoteProtocolError."""
+    async def ask(self, head: h11.Request, body: bytes, *, keep: bool = False) -> tuple[int, str, bytes]:
+        """Status, version and (with `keep`) body of the answer, read to its end.
+
+        Raises OSError, _Lost, h11.RemoteProtocolError.
+        """
         parts = [self._h11.send(head), self._h11.send(h11.Data(data=body)) if body else b""]
         self._writer.write(b"".join(part or b"" for part in (*parts, self._h11.send(h11.EndOfMessage()))))
         await self._writer.drain()
-        status, version = 0, UNKNOWN
+        status, version, content = 0, UNKNOWN, bytearray()
         while True:
             event = self._next_event()
             if event is h11.NEED_DATA:
@@ -55,9 +58,11 @@ class _Connection:
                 version = next(
                     (value.decode("latin-1") for name, value in event.headers if name == VERSION_HEADER), UNKNOWN
                 )
+            elif keep and isinstance(event, h11.Data):
+                content += event.data
             elif isinstance(event, h11.EndOfMessage):
                 self._used = _now()
-                return status, version
+                return status, version, bytes(content)
             elif isinstance(event, h11.ConnectionClosed):
                 raise _Lost
 
@@ -122,11 +127,12 @@ class Client:
         """Send a request and read its answer to the end. `since`: when it was due, by the loop's clock."""
         connection: _Connection | None = None
         status: int | None = None
-        version, error = UNKNOWN, None
+        version, error, content = UNKNOWN, None, b""
         try:
             async with asyncio.timeout_at(since + self._plan.timeout):
                 connection = self._take() or await self._open()
-                status, version = await connection.ask(self._head(body), body)
+                asking = connection.ask(self._head(body), body, keep=self._plan.feedback is not None)
+                status, version, content = await asking
         except TimeoutError:
             error = TIMEOUT
         except (_Lost, OSError):
@@ -136,7 +142,7 @@ class Client:
         finally:
             if connection and (status is None or not self._keep(connection)):
                 connection.close()
-        return Answer(_now() - since, status, version, error)
+        return Answer(_now() - since, status, version, error, content)
 
     def _head(self, body: bytes) -> h11.Request:
         """The head for a body of this length; it is the same for all of them."""

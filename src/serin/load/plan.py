@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -52,6 +52,20 @@ def parse_target(url: str) -> Target:
 
 
 @dataclass(frozen=True, slots=True)
+class Feedback:
+    """What is told of the answers: where, what, and how late.
+
+    delay   seconds from the answer to its label; the mean of exponential ones with `random`
+    labels  body of a request -> the true class of what it holds
+    """
+
+    target: Target
+    delay: float
+    labels: Mapping[bytes, int]
+    random: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class LoadPlan:
     """A stream of requests.
 
@@ -62,6 +76,7 @@ class LoadPlan:
     bodies        one is chosen at random for each request; none: no body
     timeout       seconds from the (intended) sending of a request to the end of its answer
     most          requests under way at most in an open loop; later ones wait, and their waiting is in the latency
+    feedback      the true labels of what was predicted, told later; None: nothing is told
     """
 
     target: Target
@@ -76,6 +91,7 @@ class LoadPlan:
     timeout: float = 30.0
     seed: int = 0
     most: int = 2000
+    feedback: Feedback | None = None
 
     def due(self) -> Iterator[float]:
         """Seconds after the start at which the requests of an open loop are due, within duration and count."""

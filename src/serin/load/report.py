@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from serin.load.latency import Latencies
@@ -16,12 +16,16 @@ UNKNOWN = "unknown"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One request's end: a status (and the version that answered), or the kind of its error."""
+    """One request's end: a status (and the version that answered), or the kind of its error.
+
+    body   only where it is wanted
+    """
 
     latency: float
     status: int | None = None
     version: str = UNKNOWN
     error: str | None = None
+    body: bytes = b""
 
     @property
     def failure(self) -> str | None:
@@ -31,6 +35,35 @@ class Answer:
         return f"status {self.status}" if self.status >= 400 else None
 
 
+@dataclass(slots=True)
+class FeedbackReport:
+    """What became of the labels. By version: how many predictions were judged, and how many of them were right.
+
+    waiting   labels whose time had not come; dropped: those that were one too many
+    failed    labels that could not be told, and answers that hold no prediction
+    """
+
+    sent: int = 0
+    failed: int = 0
+    waiting: int = 0
+    dropped: int = 0
+    judged: Counter[str] = field(default_factory=Counter)
+    correct: Counter[str] = field(default_factory=Counter)
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as JSON."""
+        return {
+            "sent": self.sent,
+            "failed": self.failed,
+            "waiting": self.waiting,
+            "dropped": self.dropped,
+            "by_version": {
+                version: {"judged": judged, "correct": self.correct[version]}
+                for version, judged in sorted(self.judged.items())
+            },
+        }
+
+
 @dataclass(frozen=True, slots=True)
 class LoadReport:
     """Counts since the start. Latencies in milliseconds, of all requests that were answered; None when there are none.
@@ -38,6 +71,7 @@ class LoadReport:
     sent         requests that have ended; under_way: those that have not (in the end: that nobody waited for)
     errors       kind of failure -> how many; adds up to `failed`
     by_version   version -> answers, whatever their status
+    feedback     what became of the true labels; None when none are told
     """
 
     target: str
@@ -50,6 +84,7 @@ class LoadReport:
     by_version: Mapping[str, int]
     failed_by_version: Mapping[str, int]
     latency: Mapping[str, float | None]
+    feedback: FeedbackReport | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The report as JSON."""
@@ -67,6 +102,7 @@ class LoadReport:
             "statuses": {str(status): count for status, count in self.statuses.items()},
             "rate": round(self.sent / self.seconds, 3) if self.seconds > 0 else None,
             "latency_ms": {name: None if v is None else round(v, 3) for name, v in self.latency.items()},
+            **({"feedback": self.feedback.to_json()} if self.feedback is not None else {}),
         }
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import replace
 
 from serin.load.client import Client
+from serin.load.feedback import Teller
 from serin.load.plan import LoadPlan
 from serin.load.report import LoadReport, Tally
 
@@ -30,6 +32,7 @@ class Load:
         self._plan = plan
         self._client = Client(plan)
         self._tally = Tally(str(plan.target))
+        self._teller = Teller(plan, plan.feedback) if plan.feedback is not None else None
         self._bodies: Iterator[bytes] = plan.chosen()
         self._began = self._ended = 0.0
         self._started = 0
@@ -49,7 +52,8 @@ class Load:
     def report(self) -> LoadReport:
         """The counts so far."""
         seconds = (self._ended or _now()) - self._began if self._began else 0.0
-        return self._tally.report(seconds, self._started)
+        report = self._tally.report(seconds, self._started)
+        return replace(report, feedback=self._teller.report) if self._teller is not None else report
 
     async def run(self) -> LoadReport:
         """Send until the plan's end or `stop`, wait for the answers, and say what became of all of it.
@@ -69,6 +73,8 @@ class Load:
                 task.cancel()
             await asyncio.gather(*self._under_way, return_exceptions=True)
             self._client.close()
+            if self._teller is not None:
+                await self._teller.close()
         return self.report()
 
     async def _open_loop(self) -> None:
@@ -112,8 +118,11 @@ class Load:
     async def _one(self, since: float) -> bool:
         """One request; whether there was an answer."""
         self._started += 1
-        answer = await self._client.send(next(self._bodies), since)
+        body = next(self._bodies)
+        answer = await self._client.send(body, since)
         self._tally.add(answer)
+        if self._teller is not None:
+            self._teller.heard(body, answer)
         return answer.status is not None
 
     async def _pause(self, seconds: float) -> None:

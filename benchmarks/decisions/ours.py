@@ -1,0 +1,122 @@
+"""The engine itself on these readings: `serin.core`, one experiment after the other, as its lifecycle would ask it.
+
+The split is the data's own here (an open loop), so what is judged is evidence and budget; `loop` has the whole
+lifecycle. A promotion is what `decide.proofs` proves of every criterion, a rollback is what `decide.proven_harm` finds,
+both at every look: stricter than an experiment with default settings, which promotes at its end only.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from benchmarks.decisions.readings import Array, Readings
+from benchmarks.decisions.scenarios import Case
+from benchmarks.decisions.verdicts import PROMOTED, ROLLED_BACK, UNDECIDED, Verdicts
+from serin.core import decide
+from serin.core.evidence.criterion import Evidence, Sums
+from serin.core.lifecycle import begin
+from serin.core.model import BASELINE, Analysis, Criterion, Mode, Plan, candidate_id
+from serin.core.state import evidence_of
+
+ALPHA = 0.05
+"""What the cases are judged at, on both sides; `robust, 1 %` has the defaults of the API: 0.01 and 0.05."""
+
+MODES = {
+    "robust": Analysis(Mode.ROBUST, ALPHA, ALPHA),
+    "strict": Analysis(Mode.STRICT, ALPHA, ALPHA),
+    "independent": Analysis(Mode.INDEPENDENT, ALPHA, ALPHA),
+    "robust, 1 %": Analysis(Mode.ROBUST, 0.01, ALPHA),
+}
+
+
+def alpha_of(rule: str) -> float:
+    """The error rate of a promotion that a mode promises; of other rules the one they are measured by."""
+    return MODES[rule].false_promotion if rule in MODES else ALPHA
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Verdicts, and how many readings were taken in and what they took."""
+
+    verdicts: Verdicts
+    readings: int
+    seconds: float
+
+
+def plan_of(case: Case, mode: str, versions: int = 2) -> Plan:
+    """The experiment that asks what the case asks."""
+    settings = MODES[mode]
+    analysis = Analysis(
+        settings.mode, settings.false_promotion, settings.false_rollback, warmup=case.warmup, min_duration=case.until
+    )
+    names = tuple(f"v{i + 2}" for i in range(versions - 1))
+    return Plan("v1", names, case.criteria, "requests", 15.0, case.frame.looks, analysis=analysis)
+
+
+def not_yet(case: Case) -> str:
+    """Why the engine refuses such an experiment today; empty when it does not."""
+    return "; ".join(decide.unsupported(plan_of(case, "robust")))
+
+
+def is_relative(criterion: Criterion) -> bool:
+    """Whether it compares with the baseline."""
+    return decide.is_relative(criterion)
+
+
+@lru_cache(maxsize=1)
+def looks_of_past() -> int:
+    """How many looks of the baseline's past the engine reads before the start: none yet."""
+    return 0
+
+
+def judge(case: Case, readings: Readings, mode: str) -> Judged:
+    """What the engine says of each experiment."""
+    plan = plan_of(case, mode, readings.versions)
+    began, taken = time.perf_counter(), 0
+    verdicts, decided = [], []
+    for r in range(readings.replications):
+        verdict, look = _one(plan, list(_stream(plan, readings, r)))
+        taken += min(look + 1, readings.looks)
+        verdicts.append(verdict)
+        decided.append(look)
+    return Judged(Verdicts(np.array(verdicts), np.array(decided)), taken, time.perf_counter() - began)
+
+
+def _stream(plan: Plan, readings: Readings, replication: int) -> Iterator[list[tuple[Sums, Sums]]]:
+    """At each look, for each criterion: what candidate and baseline added."""
+    columns = [_columns(c, readings, replication) for c in plan.criteria]
+    for look in range(readings.looks):
+        yield [
+            (Sums(float(n[1, look]), float(x[1, look])), Sums(float(n[0, look]), float(x[0, look]))) for n, x in columns
+        ]
+
+
+def _columns(criterion: Criterion, readings: Readings, replication: int) -> tuple[Array, Array]:
+    total = readings.counts[criterion.measure.numerator][:, replication]
+    trials = readings.counts[criterion.measure.denominator or "requests"][:, replication]
+    return trials, total
+
+
+def _one(plan: Plan, stream: list[list[tuple[Sums, Sums]]]) -> tuple[int, int]:
+    """(verdict, look at which it was said) of one experiment."""
+    started = evidence_of(plan, begin(plan, 0.0))
+    candidate, baseline = candidate_id(0), started[BASELINE]
+    own: dict[str, Evidence] = dict(started[candidate])
+    proofs: dict[str, float] = {}
+    seconds, warmup, until = plan.interval, plan.analysis.warmup, plan.analysis.min_duration
+    for look, counted in enumerate(stream):
+        if look * seconds < warmup:
+            continue
+        for criterion, (of_candidate, of_baseline) in zip(plan.criteria, counted, strict=True):
+            own[criterion.id] = own[criterion.id].update(of_candidate, of_baseline, seconds)
+        if decide.proven_harm(plan, own, baseline) is not None:
+            return ROLLED_BACK, look
+        proofs = decide.proofs(plan, own, proofs)
+        if len(proofs) == len(plan.criteria) and (look + 1) * seconds >= until:
+            return PROMOTED, look
+    return UNDECIDED, len(stream)

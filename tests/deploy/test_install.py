@@ -12,8 +12,11 @@ import pytest
 from deploy.rendering.sources import BASE, DEPLOY
 
 import serin
+from serin.api.v1alpha2 import schema
 from serin.metrics.definitions import CONFIG_MAP
+from tests.api.structural import walk
 from tests.deploy.objects import INSTALL, OVERLAYS, Objects, objects, one, run, verbs, without
+from tests.docs.pages import page
 
 ROOT = DEPLOY.parent
 INSTALLED = objects(INSTALL.read_text())
@@ -101,6 +104,45 @@ def test_the_image_is_of_this_version_and_of_the_container_file() -> None:
 def test_the_settings_are_there_and_nobody_is_notified() -> None:
     assert ("ConfigMap", "iter8", CONFIG_MAP) in INSTALLED
     assert "data" not in INSTALLED["ConfigMap", "iter8", "iter8config-notifiers"]
+
+
+def test_the_paper_says_what_it_may_do() -> None:
+    rows = page("installation.md").tables("resource", "verbs", "what for")
+    told = {on: set(may.split(", ")) for on, may, _ in rows}
+    assert told == EVERYWHERE | IN_ITER8
+
+
+def test_the_paper_says_where_credentials_come_from() -> None:
+    rows = page("installation.md").tables("key", "variable of the controller", "what it is")
+    told = {key: variable for key, variable, _ in rows}
+    refs = {each["name"]: each.get("valueFrom", {}).get("secretKeyRef") for each in CONTAINER["env"]}
+    secret = {ref["key"]: name for name, ref in refs.items() if ref}
+    assert {key: variable for key, variable in told.items() if variable} == secret
+    assert all(ref["optional"] and ref["name"] == "serin-prometheus" for ref in refs.values() if ref)
+    (volume,) = POD["volumes"]
+    (mount,) = CONTAINER["volumeMounts"]
+    assert {item["key"] for item in volume["secret"]["items"]} == set(told) - set(secret)
+    assert f"{mount['mountPath']}/ca.crt" in page("installation.md").text
+
+
+def test_the_paper_says_the_limits() -> None:
+    told = dict(page("installation.md").tables("what", "limit"))
+    parts = dict(walk(schema.open_api_schema()["properties"]["spec"]))
+    for path in ("service.candidates", "criteria", "networking.hosts"):
+        assert f"{parts[path]['maxItems']} each" == told["`service.candidates`, `criteria`, `networking.hosts`"]
+    requests, of_one = (
+        parts["trafficControl.match.http"]["maxItems"],
+        parts["trafficControl.match.http.*"]["properties"],
+    )
+    assert told["trafficControl.match.http"] == (
+        f"{requests}, each with {of_one['headers']['maxProperties']} headers and "
+        f"{of_one['queryParams']['maxProperties']} query parameters"
+    )
+    template = parts["metrics.counter_metrics.*.query_template"]["maxLength"]
+    assert told["`metrics.counter_metrics`, `metrics.ratio_metrics`"] == (
+        f"{parts['metrics.ratio_metrics']['maxItems']} each, templates of {template:,} characters"
+    )
+    assert told["a regular expression"] == f"{of_one['uri']['properties']['regex']['maxLength']:,} characters"
 
 
 def pins(name: str) -> dict[str, tuple[set[str], set[str]]]:

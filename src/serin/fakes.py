@@ -287,10 +287,13 @@ class FakeMetrics:
     error      raised by `read` as a whole, while it is set
     refused    counter name -> why this source can never answer it
     faults     counter name -> the error given in place of every request that asks for it
+    past       what is told of the time before, empty unless a test fills it
     """
 
     def __init__(self, clock: FakeClock) -> None:
         self.error: Exception | None = None
+        self.past: list[Snapshot] = []
+        self.asked_history: list[tuple[ReadRequest, float, float]] = []
         self.refused: dict[str, str] = {}
         self.faults: dict[str, Exception] = {}
         self.reads: list[Sequence[ReadRequest]] = []
@@ -322,6 +325,14 @@ class FakeMetrics:
         if self.error:
             raise self.error
         return [self._answer(request) for request in requests]
+
+    async def history(self, request: ReadRequest, seconds: float, step: float) -> list[Snapshot]:
+        """As `History.history`: what the test has put into `past`, not older than asked for."""
+        await asyncio.sleep(0)
+        self.asked_history.append((request, seconds, step))
+        if self.error:
+            raise self.error
+        return [snapshot for snapshot in self.past if snapshot.time >= self._clock.now() - seconds]
 
     def check(self, counter: CounterQuery) -> str | None:
         """As `Metrics.check`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from serin.core.observation import Snapshot
 
@@ -166,6 +166,25 @@ class Metrics(Protocol):
 
     def check(self, counter: CounterQuery) -> str | None:
         """Why this source can never answer `counter`, in a sentence with the way out; None when it can."""
+        ...
+
+
+@runtime_checkable
+class History(Protocol):
+    """A source of counters that also knows what they were: it teaches how a service scatters when nothing is tried.
+
+    A source of `Metrics` may have it or not; an experiment without it learns the same while it runs.
+    """
+
+    async def history(self, request: ReadRequest, seconds: float, step: float) -> list[Snapshot]:
+        """The raw cumulative counters of the last `seconds`, one snapshot every `step` seconds, oldest first.
+
+        Each snapshot is what `Metrics.read` would have given for the request at that time: every instance by itself,
+        never summed before it is differenced, instances and counters that were not there absent (not 0). One range
+        query a counter with this step gives it. Times need not be punctual; a hole is two snapshots farther apart. As
+        much as is kept, down to nothing: an empty list is an answer. Raises a SerinError when the source does not
+        answer; the experiment then starts without history.
+        """
         ...
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from serin.api.v1alpha2 import conditions, convert, validation
 from serin.api.v1alpha2.types import Experiment
 from serin.control.world import Hold, World
-from serin.core.model import Plan
+from serin.core.evidence.contract import UNIT
+from serin.core.evidence.criterion import Past
+from serin.core.history import learned
+from serin.core.model import BASELINE, Plan
 from serin.core.observation import Snapshot
 from serin.errors import InvalidInput, NotFound, SerinError
 from serin.metrics.definitions import CONFIG_MAP, Definitions, built_in, parse_config_map
 from serin.ports import CONFIG_MAP as CONFIG_MAP_KIND
-from serin.ports import ReadRequest
+from serin.ports import History, ReadRequest
 
 NAMESPACE = "iter8"
 """Where the ConfigMaps of the installation live."""
@@ -55,6 +58,29 @@ async def read(world: World, request: ReadRequest) -> Snapshot:
     if isinstance(answer, Exception):
         raise answer
     return answer
+
+
+async def history(world: World, asked: Questions) -> dict[str, Past]:
+    """What the baseline's counters from before the start say, by criterion; empty where nobody has kept them.
+
+    Never holds: an experiment without history learns while it runs.
+    """
+    seconds = asked.plan.analysis.history
+    if seconds <= 0.0 or not isinstance(world.metrics, History):
+        return {}
+    request = replace(asked.request, versions={BASELINE: asked.request.versions[BASELINE]})
+    try:
+        return learned(asked.plan, await world.metrics.history(request, seconds, UNIT), pods=_by_pod(request))
+    except SerinError:
+        return {}
+
+
+def _by_pod(request: ReadRequest) -> bool:
+    """Whether an instance of these counters is a pod of the version: its own proxy has counted, not its callers'."""
+    return all(
+        any((m.label, m.op, m.value) == ("reporter", "=", "destination") for m in counter.matchers)
+        for counter in request.counters
+    )
 
 
 async def _installed(world: World) -> Definitions:

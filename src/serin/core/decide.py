@@ -16,7 +16,6 @@ from serin.core.evidence.criterion import Evidence
 from serin.core.evidence.posterior import probability_of_satisfying
 from serin.core.model import (
     BASELINE,
-    Analysis,
     Criterion,
     Finding,
     LimitKind,
@@ -232,10 +231,6 @@ def unsupported(plan: Plan) -> list[str]:
             "spec.analysis.exposureBudget: no criterion counts failures; give one on a share of requests, as "
             "iter8_error_rate, a threshold, or leave the budget out"
         )
-    if plan.analysis.burst != Analysis().burst:
-        found.append("spec.analysis.burst is not supported yet; leave it out")
-    if plan.analysis.history not in (0.0, Analysis().history):
-        found.append("spec.analysis.history is not supported yet; leave it out")
     return found
 
 

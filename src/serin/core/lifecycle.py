@@ -16,11 +16,12 @@ from serin.core import decide, exposure, policies, shares, traffic
 from serin.core.assessment import assess
 from serin.core.budget import budget
 from serin.core.decide import ByCriterion, Standing, unsupported
-from serin.core.evidence.criterion import Evidence, Sums
+from serin.core.evidence.criterion import Evidence, Past, Sums
 from serin.core.evidence.mismatch import ShareEvidence
-from serin.core.model import BASELINE, Criterion, Decision, Finding, MeasureKind, Outcome, Plan, Reason
+from serin.core.model import BASELINE, Criterion, Decision, Finding, Outcome, Plan, Reason
 from serin.core.observation import Increments, Snapshot, increments, origin
 from serin.core.policies import Look, Surroundings, Verdict
+from serin.core.reading import sums
 from serin.core.state import Counts, State, evidence_of, per_second
 from serin.core.traffic import final_split
 
@@ -40,10 +41,21 @@ SETTLING = 5.0
 """Seconds after a change of weights in which requests may still be split the old way; one whole reading at least."""
 
 
-def begin(plan: Plan, now: float) -> State:
-    """The state before the first reading: everything on the baseline, iteration 0."""
+def begin(plan: Plan, now: float, past: Mapping[str, Past] | None = None) -> State:
+    """The state before the first reading: everything on the baseline, iteration 0.
+
+    past   what the baseline's history says, by criterion, see `history.learned`
+    """
     weights = traffic.all_on(plan, BASELINE)
-    return State(iteration=0, weights=weights, earned=weights, started=now, iterated=now, moved=now)
+    return State(
+        iteration=0,
+        weights=weights,
+        earned=weights,
+        started=now,
+        iterated=now,
+        moved=now,
+        past={c: kept.to_json() for c, kept in (past or {}).items()},
+    )
 
 
 def observe(plan: Plan, state: State, snapshot: Snapshot) -> tuple[State, Decision | None]:
@@ -198,23 +210,11 @@ def _warm(plan: Plan, state: State, version: str, found: Increments) -> bool:
 
 
 def _updated(criterion: Criterion, evidence: Evidence, found: Increments, version: str) -> Evidence:
-    own = _sums(criterion, found.counts.get(version, {}))
-    baseline = _sums(criterion, found.counts.get(BASELINE, {}))
+    own = sums(criterion, found.counts.get(version, {}))
+    baseline = sums(criterion, found.counts.get(BASELINE, {}))
     if own is None or (decide.is_relative(criterion) and version != BASELINE and baseline is None):
         return evidence
     return evidence.update(own, baseline, found.seconds)
-
-
-def _sums(criterion: Criterion, counts: Mapping[str, float]) -> Sums | None:
-    """What a reading says about a criterion; None when a part of it is unknown."""
-    measure = criterion.measure
-    total = counts.get(measure.numerator)
-    if total is None:
-        return None
-    if measure.kind is MeasureKind.COUNTER or measure.denominator is None:
-        return Sums(0.0, total)
-    trials = counts.get(measure.denominator)
-    return None if trials is None else Sums(trials, total)
 
 
 def _added(totals: Counts, counts: Counts) -> Counts:

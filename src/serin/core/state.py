@@ -14,7 +14,7 @@ from serin.core.model import BASELINE, Criterion, Finding, Outcome, Plan, Reason
 from serin.core.observation import Series, Snapshot
 from serin.errors import InvalidInput
 
-FORMAT = 1
+FORMAT = 2
 """Rises when the JSON changes its meaning; a newer one is refused, never guessed at."""
 
 Raw = Mapping[str, Any]
@@ -38,6 +38,7 @@ class State:
     requested     version id -> epoch seconds of the reading that last saw requests of it
     ready         version id -> since when it is ready without a break
     evidence      version id -> criterion id -> evidence, or its JSON as long as nobody has asked for it
+    past          criterion id -> what the baseline's history says, as JSON: constant
     proofs        version id -> criterion id -> highest evidence (nats) that the limit is kept, where that is proven
     mismatch      candidate id -> evidence that requests do not arrive in the shares asked for
     rolled_back   version id -> why
@@ -60,6 +61,7 @@ class State:
     requested: Mapping[str, float] = field(default_factory=dict)
     ready: Mapping[str, float] = field(default_factory=dict)
     evidence: Mapping[str, Mapping[str, Evidence | Raw]] = field(default_factory=dict)
+    past: Mapping[str, Raw] = field(default_factory=dict)
     proofs: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     mismatch: Mapping[str, ShareEvidence] = field(default_factory=dict)
     rolled_back: Mapping[str, Finding] = field(default_factory=dict)
@@ -89,6 +91,7 @@ class State:
             "requested": dict(self.requested),
             "ready": dict(self.ready),
             "evidence": {v: {c: _raw_evidence(e) for c, e in by.items()} for v, by in self.evidence.items()},
+            "past": {c: dict(kept) for c, kept in self.past.items()},
             "proofs": {v: dict(by) for v, by in self.proofs.items()},
             "mismatch": {v: m.to_json() for v, m in self.mismatch.items()},
             "rolledBack": {v: [f.reason, f.text, f.criterion] for v, f in self.rolled_back.items()},
@@ -108,8 +111,10 @@ class State:
                 "status.analysisState is not the state of an experiment; delete it to start anew"
             ) from error
         if version != FORMAT:
+            newer = isinstance(version, int) and version > FORMAT
+            way_out = "use a newer serin" if newer else "delete the experiment and apply it again"
             raise InvalidInput(
-                f"status.analysisState has format {version!r}, this version of serin reads {FORMAT}; use a newer serin"
+                f"status.analysisState has format {version!r}, this version of serin reads {FORMAT}; {way_out}"
             )
         try:
             return _from_plain(plain)
@@ -120,7 +125,8 @@ class State:
 def evidence_of(plan: Plan, state: State) -> dict[str, dict[str, Evidence]]:
     """The evidence of every version about every criterion, thawed or begun."""
     return {
-        v: {c.id: _thawed(plan, v, c, state.evidence.get(v, {}).get(c.id)) for c in plan.criteria} for v in plan.ids
+        v: {c.id: _thawed(plan, v, c, state.evidence.get(v, {}).get(c.id), state.past.get(c.id)) for c in plan.criteria}
+        for v in plan.ids
     }
 
 
@@ -138,12 +144,14 @@ def rate(state: State, version: str, counter: str) -> float:
     return per_second(state, state.read).get(version, {}).get(counter, 0.0)
 
 
-def _thawed(plan: Plan, version: str, criterion: Criterion, kept: Evidence | Raw | None) -> Evidence:
+def _thawed(plan: Plan, version: str, criterion: Criterion, kept: Evidence | Raw | None, past: Raw | None) -> Evidence:
     if isinstance(kept, Evidence):
         return kept
+    known = None if past is None else judged.past_from_json(past)
+    among, mine = max(1, len(plan.candidates)), version == BASELINE
     if kept is not None:
-        return judged.from_json(criterion, plan.analysis, kept, own_baseline=version == BASELINE)
-    return judged.start(criterion, plan.analysis, _horizon(plan), own_baseline=version == BASELINE)
+        return judged.from_json(criterion, plan.analysis, kept, mine, among, known)
+    return judged.start(criterion, plan.analysis, _horizon(plan), mine, among, known)
 
 
 def _horizon(plan: Plan) -> int:
@@ -159,7 +167,7 @@ def _raw_snapshot(snapshot: Snapshot) -> dict[str, Any]:
     by_instance: dict[str, dict[str, dict[str, float]]] = {}
     for s in snapshot.series:
         by_instance.setdefault(s.instance, {}).setdefault(s.version, {})[s.counter] = s.value
-    return {"time": snapshot.time, "series": by_instance}
+    return {"time": snapshot.time, "series": by_instance, "families": sorted(snapshot.families)}
 
 
 def _snapshot(plain: Raw | None) -> Snapshot | None:
@@ -171,7 +179,8 @@ def _snapshot(plain: Raw | None) -> Snapshot | None:
         for version, counters in versions.items()
         for counter, value in counters.items()
     )
-    return Snapshot(plain["time"], tuple(sorted(series, key=lambda s: (s.version, s.counter, s.instance))))
+    ordered = tuple(sorted(series, key=lambda s: (s.version, s.counter, s.instance)))
+    return Snapshot(plain["time"], ordered, frozenset(plain["families"]))
 
 
 def _from_plain(plain: Raw) -> State:
@@ -192,6 +201,7 @@ def _from_plain(plain: Raw) -> State:
         requested=dict(plain["requested"]),
         ready=dict(plain["ready"]),
         evidence={v: dict(by) for v, by in plain["evidence"].items()},
+        past={c: dict(kept) for c, kept in plain["past"].items()},
         proofs={v: dict(by) for v, by in plain["proofs"].items()},
         mismatch={v: ShareEvidence.from_json(m) for v, m in plain["mismatch"].items()},
         rolled_back={v: Finding(Reason(r), text, v, c) for v, (r, text, c) in plain["rolledBack"].items()},

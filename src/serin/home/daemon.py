@@ -115,15 +115,14 @@ class Daemon:
             log_dir=paths.pod_logs,
         )
         self._pages = Pages()
-        metrics = LocalMetrics(
-            EnvoyMetrics(AdminPage(self._proxy), lambda: self._proxy.instance, clock.now),
-            ApplicationMetrics(objects, self._pages, clock.now),
-        )
+        gateway = EnvoyMetrics(AdminPage(self._proxy), lambda: self._proxy.instance, clock.now)
+        metrics = LocalMetrics(gateway, ApplicationMetrics(objects, self._pages, clock.now))
         self._engine = Engine(objects, metrics, clock, sink, data_plane, recorder=self._recordings)
         self._parts = [
             Part("gateway", self._translator.run),
             Part("processes", self._supervisor.run),
             Part("engine", self._engine.run),
+            Part("history", lambda: gateway.keep(clock)),
         ]
         self._reporter = Reporter(
             paths, self._settings, objects, self._parts, self._proxy, self._translator, clock, self._ending.is_set

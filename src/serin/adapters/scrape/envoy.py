@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from serin.adapters.scrape.exposition import Sample, samples
 from serin.adapters.scrape.istio import CONSTANT, LABELS, METRICS, PATTERN, PATTERN_WITH_BUCKETS, relabelled
+from serin.adapters.scrape.keeping import EVERY, Kept, Memory
 from serin.adapters.scrape.selection import matches, refusal, total
 from serin.core.observation import Series, Snapshot
 from serin.errors import InvalidInput, ProviderError, Unreachable
-from serin.ports import CounterQuery, ReadRequest
+from serin.ports import Clock, CounterQuery, ReadRequest
 
 SHARED_FOR = 1.0
 """Seconds that one scrape serves everybody who reads; Envoy's own histograms change no more often."""
@@ -66,8 +68,16 @@ class Scrape:
         return self._grouped[key].get(tuple(version[label] for label in labels), ())
 
 
+@dataclass(frozen=True, slots=True)
+class _Past:
+    """A life of Envoy that may be over."""
+
+    name: str
+    started: float
+
+
 class EnvoyMetrics:
-    """Implements `serin.ports.Metrics` on one Envoy. Keeps the last scrape and nothing else.
+    """Implements `serin.ports.Metrics` and `History` on one Envoy. Keeps the last scrape, and an hour of them.
 
     admin   fetches `/stats/prometheus`
     life    the life of Envoy that counts now, None while it is away: another one is another instance
@@ -80,6 +90,7 @@ class EnvoyMetrics:
         self._now = now
         self._last: Scrape | None = None
         self._lock = asyncio.Lock()
+        self._memory = Memory()
 
     async def read(self, requests: Sequence[ReadRequest]) -> list[Snapshot | Exception]:
         """As `Metrics.read`: every request from the same scrape, not older than a second."""
@@ -88,6 +99,27 @@ class EnvoyMetrics:
         buckets = any((c.metric or "").endswith("_bucket") for request in requests for c in request.counters)
         scrape = await self._scrape(buckets)
         return [self._answer(request, scrape) for request in requests]
+
+    async def keep(self, clock: Clock) -> None:
+        """Keep a scrape (without buckets, which are many) every 15 s, until cancelled. What fails is left out."""
+        while True:
+            with suppress(ProviderError):
+                scrape = await self._scrape(buckets=False)
+                series = {name: found for name, found in scrape.series.items() if not name.endswith("_bucket")}
+                self._memory.add(Kept(scrape.time, scrape.life.name, scrape.life.started, series))
+            await clock.sleep(EVERY)
+
+    async def history(self, request: ReadRequest, seconds: float, step: float) -> list[Snapshot]:  # noqa: ARG002
+        """As `History.history`: what `keep` has kept. Its step is its own."""
+        await asyncio.sleep(0)
+        found = []
+        for kept in self._memory.since(self._now() - seconds):
+            scrape = Scrape(kept.time, _Past(kept.instance, kept.started), kept.series, buckets=False)
+            answer = self._answer(request, scrape)
+            if isinstance(answer, Exception):
+                raise answer
+            found.append(answer)
+        return found
 
     def check(self, counter: CounterQuery) -> str | None:
         """Why this source can never answer `counter`, in a sentence with the way out; None when it can."""

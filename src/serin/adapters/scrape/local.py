@@ -8,7 +8,7 @@ from dataclasses import replace
 from serin.adapters.scrape.istio import METRICS
 from serin.core.observation import Snapshot
 from serin.errors import ProviderError
-from serin.ports import CounterQuery, Metrics, ReadRequest
+from serin.ports import CounterQuery, History, Metrics, ReadRequest
 
 
 class LocalMetrics:
@@ -30,6 +30,13 @@ class LocalMetrics:
         applications = await self._part(self._applications, requests)
         gateway = await self._part(self._gateway, requests)
         return [_joined(*pair) for pair in zip(gateway, applications, strict=True)]
+
+    async def history(self, request: ReadRequest, seconds: float, step: float) -> list[Snapshot]:
+        """As `History.history`, of what the gateway counts; nobody keeps what applications have counted."""
+        if not isinstance(self._gateway, History):
+            return []
+        counters = tuple(c for c in request.counters if self._of(c) is self._gateway)
+        return await self._gateway.history(replace(request, counters=counters), seconds, step)
 
     async def _part(self, source: Metrics, requests: Sequence[ReadRequest]) -> list[Snapshot | Exception | None]:
         """What one source answers; None for a request that wants nothing of it."""

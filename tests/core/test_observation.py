@@ -55,7 +55,8 @@ def test_the_first_reading_is_the_origin_of_everything():
 
 
 def test_an_absent_series_is_zero_only_if_its_family_has_been_seen():
-    before, after = at(100.0), at(115.0, seen("baseline", REQUESTS, 7, started=101.0), families=frozenset({REQUESTS}))
+    only = frozenset({REQUESTS})
+    before, after = at(100.0, families=only), at(115.0, seen("baseline", REQUESTS, 7, started=101.0), families=only)
     counts = increments(before, after, VERSIONS).counts
     assert counts["candidate-0"] == {REQUESTS: 0.0}
     assert ERRORS not in counts["baseline"]
@@ -114,6 +115,49 @@ def test_an_instance_that_vanished_is_forgotten_and_comes_back_as_a_stranger():
     assert {s.instance for s in kept.series} == {"a"}
     back = at(130.0, seen("baseline", REQUESTS, 12, "a"), seen("baseline", REQUESTS, 501, "b"))
     assert requests(increments(kept, back, VERSIONS)) == 1
+
+
+def test_when_one_counter_of_an_instance_began_anew_all_of_them_did():
+    """A restart between two readings: few errors before, more after; only the requests fell."""
+    before = at(100.0, seen("baseline", REQUESTS, 1000), seen("baseline", ERRORS, 1))
+    after = at(115.0, seen("baseline", REQUESTS, 90), seen("baseline", ERRORS, 3))
+    found = increments(before, after, VERSIONS)
+    assert (found.counts["baseline"][REQUESTS], found.counts["baseline"][ERRORS]) == (90.0, 3.0)
+    assert found.restarted
+
+
+def test_another_instance_that_restarts_changes_nothing_for_this_one():
+    before = at(100.0, seen("baseline", REQUESTS, 1000, "a"), seen("candidate-0", REQUESTS, 10, "b"))
+    after = at(115.0, seen("baseline", REQUESTS, 90, "a"), seen("candidate-0", REQUESTS, 14, "b"))
+    found = increments(before, after, VERSIONS)
+    assert (requests(found), requests(found, "candidate-0")) == (90.0, 4.0)
+
+
+def test_a_reading_that_lacks_a_family_is_a_gap_and_the_next_one_brings_both_together():
+    first = at(100.0, seen("baseline", REQUESTS, 100), seen("baseline", ERRORS, 1))
+    blind = at(115.0, seen("baseline", REQUESTS, 200), families=frozenset({REQUESTS, LATENCY}))
+    whole = at(130.0, seen("baseline", REQUESTS, 300), seen("baseline", ERRORS, 3))
+    found = increments(first, blind, VERSIONS)
+    assert found.gap == "iter8_error_count cannot be read, while iter8_request_count, iter8_total_latency can"
+    assert found.counts == {}
+    counts = increments(origin(first, blind, found), whole, VERSIONS).counts["baseline"]
+    assert (counts[REQUESTS], counts[ERRORS]) == (200.0, 2.0)
+
+
+def test_a_family_that_is_seen_for_the_first_time_begins_there():
+    """What it counted before belongs to requests that no criterion has counted."""
+    before = at(100.0, seen("baseline", REQUESTS, 100), families=frozenset({REQUESTS}))
+    after = at(115.0, seen("baseline", REQUESTS, 200), seen("baseline", ERRORS, 9))
+    counts = increments(before, after, VERSIONS).counts["baseline"]
+    assert (counts[REQUESTS], counts[ERRORS]) == (100.0, 0.0)
+
+
+def test_a_source_that_shows_nothing_is_no_gap_and_forgets_no_family():
+    first = at(100.0, seen("baseline", REQUESTS, 100), seen("baseline", ERRORS, 1))
+    nothing = at(115.0, families=frozenset())
+    found = increments(first, nothing, VERSIONS)
+    assert (found.gap, found.counts["baseline"]) == (None, {})
+    assert origin(first, nothing, found).families == FAMILIES
 
 
 def fallen(value, fall):

@@ -91,11 +91,14 @@ def increments(
 ) -> Increments:
     """What each of `versions` counted between two readings, by the raw counters of each instance.
 
-    A counter that fell has begun anew: its value is what it counted since (or as its `fall` says). A series seen for
-    the first time counts from 0 if its instance is known (a response code appears with its first response) or began
-    after the reading before; otherwise its first sight is its origin. A series that is gone keeps what it had. The
-    first reading of all (`before` is None) is the origin of everything. `measures` are the ones that must not
-    contradict themselves.
+    A counter that fell has begun anew, and all others of its instance with it: its value is what it counted since (or
+    as its `fall` says). A series seen for the first time counts from 0 if its instance and its family are known (a
+    response code appears with its first response) or if its instance began after the reading before; otherwise its
+    first sight is its origin. A series that is gone keeps what it had. The first reading of all (`before` is None) is
+    the origin of everything. `measures` are the ones that must not contradict themselves.
+
+    A reading that shows some families and lacks others that were there is a gap: the next one would bring the errors of
+    two readings beside the requests of one.
     """
     if before is None:
         return Increments(after.time, 0.0, {})
@@ -104,11 +107,15 @@ def increments(
     if unusable is not None:
         text = f"{unusable.counter} of {unusable.version} reads {unusable.value}, which is no count"
         return Increments(after.time, seconds, {}, gap=text)
+    if after.families and (missing := before.families - after.families):
+        text = f"{', '.join(sorted(missing))} cannot be read, while {', '.join(sorted(after.families))} can"
+        return Increments(after.time, seconds, {}, gap=text)
 
     values = _values(before)
     known = {s.instance for s in before.series}
     began = {s.instance: s.started for s in after.series if s.started is not None}
     falls = _falls(after)
+    anew = _begun_anew(values, after, falls)
     counts: dict[str, dict[str, float]] = {v: dict.fromkeys(sorted(after.families), 0.0) for v in versions}
     restarted = False
     for key, value in _values(after).items():
@@ -116,15 +123,22 @@ def increments(
         if version not in counts:
             continue
         last = values.get(key)
-        if last is None:
-            from_zero = instance in known or began.get(instance, -math.inf) >= before.time
-            step = value if from_zero else 0.0
+        if instance in anew and falls[key] is Fall.ANEW:
+            step = value
+        elif last is None:
+            born = began.get(instance, -math.inf) >= before.time
+            step = value if born or (instance in known and counter in before.families) else 0.0
         else:
-            fall = falls[key] if value < last else None
-            step = value - last if fall is None else value if fall is Fall.ANEW else 0.0
-            restarted = restarted or (fall is not None and not _wavers(fall, last, value))
+            step = max(0.0, value - last)
+            restarted = restarted or (value < last and not _wavers(falls[key], last, value))
         counts[version][counter] = counts[version].get(counter, 0.0) + step
-    return Increments(after.time, seconds, counts, _contradiction(counts, measures), restarted)
+    return Increments(after.time, seconds, counts, _contradiction(counts, measures), restarted or bool(anew))
+
+
+def _begun_anew(values: Mapping[_Key, float], after: Snapshot, falls: Mapping[_Key, Fall]) -> frozenset[str]:
+    """The instances of which a counter fell that only a new beginning makes fall."""
+    fallen = (key for key, value in _values(after).items() if value < values.get(key, 0.0))
+    return frozenset(key[2] for key in fallen if falls[key] is Fall.ANEW)
 
 
 def origin(before: Snapshot | None, after: Snapshot, found: Increments) -> Snapshot:
@@ -133,7 +147,7 @@ def origin(before: Snapshot | None, after: Snapshot, found: Increments) -> Snaps
     A gap keeps the old origin, so that the next reading brings what this one could not (two counters read at slightly
     different moments agree again) unless a counter began anew: then the part that is lost cannot be told any more.
     A series that is missing while its instance is still there is kept: it may come back with its old count. The higher
-    value of a computed counter that wavers is kept, too.
+    value of a computed counter that wavers is kept, too. A source that shows nothing at all has forgotten no family.
     """
     if before is not None and found.gap is not None and not found.restarted:
         return before
@@ -144,7 +158,8 @@ def origin(before: Snapshot | None, after: Snapshot, found: Increments) -> Snaps
         if math.isfinite(value) and value >= 0.0 and not _wavers(falls[key], values.get(key, 0.0), value):
             values[key] = value
     series = tuple(Series(v, c, i, x) for (v, c, i), x in sorted(values.items()))
-    return Snapshot(after.time, series, after.families)
+    families = after.families or (frozenset() if before is None else before.families)
+    return Snapshot(after.time, series, families)
 
 
 def _values(snapshot: Snapshot) -> dict[_Key, float]:

@@ -1,12 +1,12 @@
 """The scenarios' data: one function each. Pure; the generator of random numbers comes with the call.
 
-Every function gives `n` experiments, and `past` looks of the baseline before each. What came before is drawn by a
-generator of its own, so that an experiment is the same whether or not anybody asks for its past.
+Every function gives `n` experiments, and `past` looks of the baseline's pods before each. What came before is drawn by
+a generator of its own, so that an experiment is the same whether or not anybody asks for its past.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -46,21 +46,27 @@ BURSTS_OF_FIVE = Noise(common=(0.9, 0.7), cluster=5)
 
 
 def _paths(now: Random, earlier: Random, n: int, looks: int, past: int, noise: Noise) -> tuple[Array, Array, Array]:
-    """(past of the baseline, baseline, candidate): factors at each look.
+    """(past, baseline, candidate): factors at each look; of the past, (2, N, H), for each half of the baseline's pods.
 
-    A stationary autoregression looks the same backwards, so the past is drawn from the start on, backwards.
+    A stationary autoregression looks the same backwards, so the past is drawn from the start on, backwards. What
+    belongs to one version in the experiment belongs to one half of the pods in the past.
     """
     (rho, sd), (rho_own, sd_own) = noise.common, noise.own
     together = path(now, n, looks, rho)
     of_baseline, of_candidate = path(now, n, looks, rho_own), path(now, n, looks, rho_own)
-    before = wander(path(earlier, n, past, rho, together[:, 0]), sd)
-    before_own = wander(path(earlier, n, past, rho_own, of_baseline[:, 0]), sd_own)
+    before = wander(path(earlier, n, past, rho, together[:, 0])[:, ::-1], sd)
+    halves = [wander(path(earlier, n, past, rho_own), sd_own) for _ in range(2)]
     common = wander(together, sd)
     return (
-        (before * before_own)[:, ::-1],
+        before * np.stack(halves),
         common * wander(of_baseline, sd_own),
         common * wander(of_candidate, sd_own),
     )
+
+
+def _halves(random: Random, n: int, frame: Frame, past: int) -> Array:
+    """Requests of each half of the baseline's pods before the start, when it has all the traffic, (2, N, H)."""
+    return np.stack(requests(random, n, replace(frame, share=(0.5, 0.5), looks=past)))
 
 
 def _events(random: Random, trials: Array, rate: Array, noise: Noise) -> Array:
@@ -78,20 +84,61 @@ def errors(
     base: float,
     noise: Noise = STILL,
     onset: tuple[float, float] | None = None,
+    before: tuple[float, Noise] | None = None,
+    calm_baseline: bool = False,
 ) -> Readings:
-    """S1, S1b, S1lo, S1c, S4, S8: requests that fail. `onset`: (seconds, rate of the candidate from then on)."""
+    """S1, S1b, S1lo, S1c, S4, S8: requests that fail.
+
+    onset           (seconds, rate of the candidate from then on)
+    before          (rate, noise) of the past, where it was another; `calm_baseline`: the noise is the candidate's alone
+    """
     now, earlier = random.spawn(2)
     earlier_on, of_baseline, of_candidate = _paths(now, earlier, n, frame.looks, past, noise)
     n_b, n_c = requests(now, n, frame)
     rates = np.full(frame.looks, rate)
     if onset is not None:
         rates[int(onset[0] / SCRAPE) :] = onset[1]
-    failed = np.stack([_events(now, n_b, base * of_baseline, noise), _events(now, n_c, rates * of_candidate, noise)])
-    before, _ = requests(earlier, n, frame.before(past))
+    quiet = STILL if calm_baseline else noise
+    if calm_baseline:
+        of_baseline, earlier_on = np.ones_like(of_baseline), np.ones_like(earlier_on)
+    failed = np.stack([_events(now, n_b, base * of_baseline, quiet), _events(now, n_c, rates * of_candidate, noise)])
+    old_rate, old_noise = before or (base, quiet)
+    if before is not None:
+        one, two = earlier.spawn(2)
+        earlier_on = _paths(one, two, n, 1, past, old_noise)[0]
+    seen = _halves(earlier, n, frame, past)
     return Readings(
         {REQUESTS: np.stack([n_b, n_c]), ERRORS: failed},
-        {REQUESTS: before, ERRORS: _events(earlier, before, base * earlier_on, noise)},
+        {REQUESTS: seen, ERRORS: _events(earlier, seen, old_rate * earlier_on, old_noise)},
     )
+
+
+def retries(random: Random, n: int, past: int, frame: Frame, rate: float, base: float) -> Readings:
+    """Clients try again: 80 % of what failed, twice at most, and half of that fails again.
+
+    rate, base    of all requests that are counted, the repeated ones among them
+    """
+    now, earlier = random.spawn(2)
+    n_b, n_c = requests(now, n, frame)
+    found = [_with_retries(now, trials, of) for trials, of in ((n_b, base), (n_c, rate))]
+    before = _with_retries(earlier, _halves(earlier, n, frame, past), base)
+    return Readings(
+        {REQUESTS: np.stack([f[0] for f in found]), ERRORS: np.stack([f[1] for f in found])},
+        {REQUESTS: before[0], ERRORS: before[1]},
+    )
+
+
+def _with_retries(random: Random, trials: Array, rate: float) -> tuple[Array, Array]:
+    again, fails = 0.8, 0.5
+    repeated = again + again * again * fails  # requests more for each first failure
+    failing = 1.0 + again * fails + (again * fails) ** 2
+    counted, failed = trials, events(random, trials, rate / (failing - rate * repeated))
+    last = failed
+    for _ in range(2):
+        tried = events(random, last, again)
+        last = events(random, tried, fails)
+        counted, failed = counted + tried, failed + last
+    return counted, failed
 
 
 def latency(
@@ -120,7 +167,7 @@ def latency(
         latencies(now, n_b, of_baseline * drifting, log_sd),
         latencies(now, n_c, factor * of_candidate * drifting * warming, log_sd),
     ]
-    before, _ = requests(earlier, n, frame.before(past))
+    before = _halves(earlier, n, frame, past)
     return Readings(
         {REQUESTS: np.stack([n_b, n_c]), LATENCY: np.stack(took)},
         {REQUESTS: before, LATENCY: latencies(earlier, before, earlier_on * drift[0], log_sd)},
@@ -143,7 +190,7 @@ def stalls(random: Random, n: int, past: int, frame: Frame, share: float) -> Rea
     baseline, candidate = (
         tails(now, trials, 1.0, 0.5, edges=EDGES, stalled=(of, 750.0)) for trials, of in ((n_b, 0.0), (n_c, share))
     )
-    before, _ = requests(earlier, n, frame.before(past))
+    before = _halves(earlier, n, frame, past)
     spent, under = tails(earlier, before, 1.0, 0.5, edges=EDGES)
     return Readings(
         {

@@ -48,6 +48,8 @@ class Setting:
     errors: tuple[float, float]
     factor: float
     criterion: Criterion
+    budget: float | None = None
+    step: int = 2
 
     @property
     def key(self) -> str:
@@ -55,8 +57,10 @@ class Setting:
 
     @property
     def plan(self) -> Plan:
-        analysis = Analysis(false_promotion=0.05, false_rollback=0.05, early_stop=True)
-        return Plan("v1", ("v2",), (self.criterion,), REQUESTS, 30.0, LOOKS // 2, max_increment=2, analysis=analysis)
+        analysis = Analysis(false_promotion=0.05, false_rollback=0.05, early_stop=True, exposure_budget=self.budget)
+        return Plan(
+            "v1", ("v2",), (self.criterion,), REQUESTS, 30.0, LOOKS // 2, max_increment=self.step, analysis=analysis
+        )
 
 
 def settings() -> tuple[Setting, ...]:
@@ -68,6 +72,14 @@ def settings() -> tuple[Setting, ...]:
         Setting("closed loop, latency", f"x{f:g}", truth_of(f, 1.1), (0.0, 0.0), f, limit(MEAN_LATENCY, 1.1, RELATIVE))
         for f in (1.0, 1.1, 1.25)
     ]
+    found += [
+        Setting(
+            f"exposure budget {budget or 'none'}, steps of 20", f"{100 * p:g} %", truth_of(p, 0.01), (0.005, p), 1.0,
+            limit(ERROR_RATE, 0.01), budget, 20,
+        )
+        for budget in (None, 20.0)
+        for p in (0.005, 0.05, 0.25)
+    ]  # fmt: skip
     return tuple(found)
 
 
@@ -116,11 +128,12 @@ Disturb = Callable[[int, Snapshot], list[Snapshot]]
 @dataclass(frozen=True)
 class Ended:
     """How one experiment ended: verdict, look, and the share of all requests that the candidate answered until the
-    horizon; after a promotion it answers all of them."""
+    horizon; after a promotion it answers all of them. `extra`: its failures beyond what the limit allows."""
 
     verdict: int
     look: int
     exposed: float
+    extra: float
     held: bool
 
 
@@ -145,9 +158,11 @@ def experiment(setting: Setting, random: Random, disturb: Disturb | None = None)
             state, decision = iterate(plan, state, now, around)
             held = held or decision.held
     verdict = _OUTCOMES.get(state.outcome, UNDECIDED)
+    failed = sum(counters[ERRORS] for (version, _), counters in service.counters.items() if version == CANDIDATE)
+    extra = max(0.0, failed - 0.01 * exposed)
     if verdict == PROMOTED:
         exposed += (LOOKS - look) * SCRAPE * RATE
-    return Ended(verdict, look - 1 if verdict else LOOKS, exposed / (LOOKS * SCRAPE * RATE), held)
+    return Ended(verdict, look - 1 if verdict else LOOKS, exposed / (LOOKS * SCRAPE * RATE), extra, held)
 
 
 # The peers, all experiments of a batch at once; errors against a fixed limit only

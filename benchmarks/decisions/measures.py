@@ -185,7 +185,11 @@ def _quantile(values: Array, share: float) -> float:
 
 @dataclass(frozen=True)
 class LoopMeasures:
-    """Of one rule in one closed loop; `exposed`: of all requests until the horizon, the candidate's share."""
+    """Of one rule in one closed loop.
+
+    exposed    of all requests until the horizon, the candidate's share
+    extra      its failures beyond what the limit allows, in the mean
+    """
 
     case: str
     level: str
@@ -197,6 +201,7 @@ class LoopMeasures:
     median: float
     exposed: float
     exposed_p90: float
+    extra: float
 
     def plain(self) -> dict[str, object]:
         """For JSON."""
@@ -209,7 +214,7 @@ class LoopMeasures:
 
 
 def measure_loop(
-    setting: Setting, rule: str, verdict: NDArray[np.int64], look: NDArray[np.int64], exposed: Array
+    setting: Setting, rule: str, verdict: NDArray[np.int64], look: NDArray[np.int64], exposed: Array, extra: Array
 ) -> LoopMeasures:
     """All of a closed loop."""
     right = verdict == {Truth.GOOD: PROMOTED, Truth.BAD: ROLLED_BACK}.get(setting.truth, 99)
@@ -224,4 +229,5 @@ def measure_loop(
         _quantile(np.where(right, 15.0 * (look + 1), np.inf), 0.5),
         float(exposed.mean()),
         _quantile(exposed, 0.9),
+        float(extra.mean()),
     )

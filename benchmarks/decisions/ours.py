@@ -8,9 +8,8 @@ both at every look: stricter than an experiment with default settings, which pro
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
@@ -18,7 +17,7 @@ from benchmarks.decisions.readings import Array, Readings
 from benchmarks.decisions.scenarios import Case
 from benchmarks.decisions.verdicts import PROMOTED, ROLLED_BACK, UNDECIDED, Verdicts
 from serin.core import decide
-from serin.core.evidence.criterion import Evidence, Sums
+from serin.core.evidence.criterion import Evidence, Past, Sums, learn
 from serin.core.lifecycle import begin
 from serin.core.model import BASELINE, Analysis, Criterion, Mode, Plan, candidate_id
 from serin.core.state import evidence_of
@@ -30,8 +29,12 @@ MODES = {
     "robust": Analysis(Mode.ROBUST, ALPHA, ALPHA),
     "strict": Analysis(Mode.STRICT, ALPHA, ALPHA),
     "independent": Analysis(Mode.INDEPENDENT, ALPHA, ALPHA),
+    "robust, 1 h of history": Analysis(Mode.ROBUST, ALPHA, ALPHA),
+    "strict, 1 h of history": Analysis(Mode.STRICT, ALPHA, ALPHA),
     "robust, 1 %": Analysis(Mode.ROBUST, 0.01, ALPHA),
 }
+HISTORY = 240
+"""Looks of the baseline before the start that `analysis.history` asks for by default: an hour."""
 
 
 def alpha_of(rule: str) -> float:
@@ -68,10 +71,31 @@ def is_relative(criterion: Criterion) -> bool:
     return decide.is_relative(criterion)
 
 
-@lru_cache(maxsize=1)
-def looks_of_past() -> int:
-    """How many looks of the baseline's past the engine reads before the start: none yet."""
-    return 0
+def modes_of(case: Case) -> tuple[str, ...]:
+    """The modes that judge a case; those with history where the engine learns something from it."""
+    some = [Sums(100.0, 10.0 + i % 3) for i in range(HISTORY)]
+    learns = any(learn(c, some, [(s, s) for s in some]) is not None for c in case.criteria)
+    return tuple(mode for mode in case.modes if learns or "history" not in mode)
+
+
+def history(modes: Iterable[str]) -> int:
+    """How many looks of the baseline's past these modes read before the start."""
+    return HISTORY if any("history" in mode for mode in modes) else 0
+
+
+def _learned(plan: Plan, readings: Readings, replication: int) -> dict[str, Past]:
+    """What the past says about each criterion, as far as there is anything to learn for its kind."""
+    found = {}
+    for criterion in plan.criteria:
+        trials, total = (readings.past[c][:, replication] for c in _counters(criterion))
+        pods = [
+            [Sums(float(n), float(x)) for n, x in zip(t, s, strict=True)] for t, s in zip(trials, total, strict=True)
+        ]
+        halves = list(zip(*pods, strict=True))
+        past = learn(criterion, [one + two for one, two in halves], halves)
+        if past is not None:
+            found[criterion.id] = past
+    return found
 
 
 def judge(case: Case, readings: Readings, mode: str) -> Judged:
@@ -80,7 +104,8 @@ def judge(case: Case, readings: Readings, mode: str) -> Judged:
     began, taken = time.perf_counter(), 0
     verdicts, decided = [], []
     for r in range(readings.replications):
-        verdict, look = _one(plan, list(_stream(plan, readings, r)))
+        past = _learned(plan, readings, r) if "history" in mode else {}
+        verdict, look = _one(plan, past, list(_stream(plan, readings, r)))
         taken += min(look + 1, readings.looks)
         verdicts.append(verdict)
         decided.append(look)
@@ -97,14 +122,17 @@ def _stream(plan: Plan, readings: Readings, replication: int) -> Iterator[list[t
 
 
 def _columns(criterion: Criterion, readings: Readings, replication: int) -> tuple[Array, Array]:
-    total = readings.counts[criterion.measure.numerator][:, replication]
-    trials = readings.counts[criterion.measure.denominator or "requests"][:, replication]
+    trials, total = (readings.counts[c][:, replication] for c in _counters(criterion))
     return trials, total
 
 
-def _one(plan: Plan, stream: list[list[tuple[Sums, Sums]]]) -> tuple[int, int]:
+def _counters(criterion: Criterion) -> tuple[str, str]:
+    return criterion.measure.denominator or "requests", criterion.measure.numerator
+
+
+def _one(plan: Plan, past: dict[str, Past], stream: list[list[tuple[Sums, Sums]]]) -> tuple[int, int]:
     """(verdict, look at which it was said) of one experiment."""
-    started = evidence_of(plan, begin(plan, 0.0))
+    started = evidence_of(plan, begin(plan, 0.0, past))
     candidate, baseline = candidate_id(0), started[BASELINE]
     own: dict[str, Evidence] = dict(started[candidate])
     proofs: dict[str, float] = {}

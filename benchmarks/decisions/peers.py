@@ -324,7 +324,8 @@ def iter8_best_arm(_case: Case, readings: Readings, random: Random) -> Verdicts:
     Source as `iter8_at_the_end`: utility = reward x mask, the chance to win as there. (The original draws 10,000.)
     """
     draws, v, n = 500, readings.versions, readings.replications
-    requests, failed, earned = (readings.counts[c].sum(axis=2) for c in ("requests", ERRORS, "reward"))
+    requests, earned = (readings.counts[c].sum(axis=2) for c in ("requests", "reward"))
+    failed = readings.counts[ERRORS].sum(axis=2) if ERRORS in readings.counts else np.zeros_like(requests)
     pi = special.betainc(1.0 + failed, 1.0 + requests - failed, 0.01)
     mask = random.random((draws, v, n)) < pi
     utility = random.beta(1.0 + earned, 1.0 + requests - earned, (draws, v, n)) * mask

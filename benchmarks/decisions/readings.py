@@ -30,7 +30,7 @@ class Readings:
     """N experiments of one kind, T looks each.
 
     counts    counter -> increments since the look before, shape (versions, N, T); the baseline is version 0
-    past      counter -> the same of the baseline alone before the start, shape (N, H), the oldest first
+    past      counter -> the same of both halves of the baseline's pods before the start, (2, N, H), the oldest first
     """
 
     counts: Mapping[str, Array]

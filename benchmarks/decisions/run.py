@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.decisions import disturbed, intervals, loop, ours, peers, speed
+from benchmarks.decisions import disturbed, intervals, loop, ours, peers, rewarded, speed
 from benchmarks.decisions.disturbed import Invariance, Loss
 from benchmarks.decisions.intervals import Coverage
 from benchmarks.decisions.measures import LoopMeasures, Measures, Sample, measure, measure_loop
@@ -21,9 +21,12 @@ from benchmarks.decisions.peers import PEERS
 from benchmarks.decisions.readings import Array
 from benchmarks.decisions.scenarios import CASES, Case
 from benchmarks.decisions.speed import Speed
+from serin.core.model import Strategy
 
 BATCH = 50
 """Experiments drawn together: what is in memory at once, and the unit of the seeds."""
+STRATEGIES = (Strategy.UNIFORM, Strategy.TOP_TWO_TS)
+"""With rewards the split is ours, and the strategy decides how soon the best is known."""
 CLOSED, SEEN, TWICE = 4, 10, 20
 """One in so many of the replications for closed loops, for intervals at every look, for S10: they cost most."""
 
@@ -109,7 +112,7 @@ def tasks(
     """The batches of these cases. `short`: the engine's default mode only, but where a promise is about another."""
     found: list[Job] = []
     for case in cases:
-        modes = case.modes if not short else case.modes[:1]
+        modes = ours.modes_of(case)[: 1 if short else None]
         for batch, first in enumerate(range(0, replications, BATCH)):
             size = min(BATCH, replications - first)
             found.append(Task(CASES.index(case), seed, batch, size, modes, with_peers))
@@ -121,7 +124,7 @@ def extras(names: Sequence[str], replications: int, seed: int) -> list[Job]:
     found: list[Job] = []
     if not names or "loop" in names:
         for number, setting in enumerate(loop.settings()):
-            rules = [None, *(loop.LOOPS if setting.factor == 1.0 and setting.errors[1] else ())]
+            rules = [None, *(loop.LOOPS if setting.name == "closed loop, errors" else ())]
             for rule in rules:
                 count = replications if rule else max(1, replications // CLOSED)
                 step = BATCH if rule is None else 500
@@ -155,10 +158,14 @@ def work(job: Job) -> object:
 def _judged(task: Task) -> Judged:
     """One batch: drawn once, judged by every rule."""
     case = CASES[task.case]
-    for_data, for_peers = case.seed(task.seed, task.batch).spawn(2)
-    readings = case.make(np.random.default_rng(for_data), task.size, ours.looks_of_past())
+    for_data, for_peers, for_ours = case.seed(task.seed, task.batch).spawn(3)
+    readings = case.make(np.random.default_rng(for_data), task.size, ours.history(task.modes))
     samples, costs = {}, {}
-    if not ours.not_yet(case):
+    if case.earns and not ours.not_yet(case):
+        for strategy in STRATEGIES:
+            random = np.random.default_rng(for_ours)
+            samples[f"ours, {strategy}"] = rewarded.judge(case, random, task.size, strategy)
+    elif not ours.not_yet(case):
         for mode in task.modes:
             judged = ours.judge(case, readings, mode)
             samples[mode] = Sample.of(case, readings, judged.verdicts)
@@ -171,25 +178,27 @@ def _judged(task: Task) -> Judged:
 
 
 def _peers(case: Case) -> list[tuple[str, peers.Peer]]:
-    if case.scenario == "S9":
+    if case.earns:
         return [("iter8 v1, at the end", peers.iter8_best_arm)]
     return list(PEERS.items()) if peers.judgeable(case) else []
 
 
-Looped = tuple[NDArray[np.int64], NDArray[np.int64], Array]
+Looped = tuple[NDArray[np.int64], NDArray[np.int64], Array, Array]
 
 
 def _looped(task: LoopTask) -> Looped:
-    """(verdicts, looks, exposed) of one batch of a closed loop."""
+    """(verdicts, looks, exposed, extra failures) of one batch of a closed loop."""
     setting = loop.settings()[task.setting]
     seeds = np.random.SeedSequence([task.seed, 13, task.setting, task.batch, len(task.rule or "")])
     if task.rule is not None:
-        return loop.LOOPS[task.rule](setting, np.random.default_rng(seeds), task.size)
+        verdict, look, exposed = loop.LOOPS[task.rule](setting, np.random.default_rng(seeds), task.size)
+        return verdict, look, exposed, np.full(task.size, np.nan)
     ended = [loop.experiment(setting, np.random.default_rng(s)) for s in seeds.spawn(task.size)]
     return (
         np.array([e.verdict for e in ended]),
         np.array([e.look for e in ended]),
         np.array([e.exposed for e in ended]),
+        np.array([e.extra for e in ended]),
     )
 
 
@@ -224,7 +233,7 @@ def _measures(gathered: list[tuple[Task, object]]) -> list[Measures]:
             samples[task.case, rule].append((task.batch, sample))
         for mode, cost in done.costs.items():
             costs[task.case, mode].append(cost)
-    order = [*ours.MODES, *PEERS]
+    order = [*ours.MODES, *(f"ours, {s}" for s in STRATEGIES), *PEERS]
     found = []
     for number, rule in sorted(samples, key=lambda item: (item[0], order.index(item[1]))):
         parts = sorted(samples[number, rule], key=lambda part: part[0])
@@ -268,7 +277,7 @@ def _with_progress(todo: Sequence[Job], done: Iterator[object]) -> Iterator[tupl
             told = int(20 * share)
             left = passed * (1.0 / share - 1.0)
             line = f"decisions: {share:4.0%}, {i} of {len(todo)} batches, {passed:.0f} s, about {left:.0f} s to go"
-            print(f"\r\033[K{line}", end="" if terminal else "\n", file=sys.stderr, flush=True)
+            print(f"\r\033[K{line}" if terminal else line, end="" if terminal else "\n", file=sys.stderr, flush=True)
         yield job, result
     if terminal:
         print(file=sys.stderr)

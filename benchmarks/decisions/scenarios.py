@@ -38,19 +38,24 @@ class Promise(StrEnum):
     NONE = "none"
 
 
+BOTH = ("robust", "robust, 1 h of history")
+STRICT = {True: ("strict",), False: ()}
+CAREFUL = {True: ("robust, 1 %",), False: ()}
+
+
 @dataclass(frozen=True)
 class Case:
     """One kind of experiment.
 
     make       random generator, number of experiments, looks of the baseline's past -> their readings
     truth      of candidate 1 (of the best arm where there are several)
-    promise    about `robust`, the engine's default
+    promise    about promotions in `robust`, the engine's default; `against`: about rollbacks, where that is another
     rules      names of the engine's modes that judge it
     effect     (true value, limit, baseline's value) for the bound on how fast a rule can be; None where none is known
     until      no promotion before so many seconds (`analysis.minDuration`)
     warmup     `analysis.warmup`
     best       the version that should win, -1 where none should; `earns` a request of each brings in, `infeasible` the
-               versions that violate a limit
+               versions that violate a limit, `delay` seconds in the mean until it shows
     """
 
     scenario: str
@@ -63,8 +68,10 @@ class Case:
     frame: Frame = field(default_factory=Frame)
     effect: tuple[float, float, float] | None = None
     until: float = 0.0
+    against: Promise | None = None
     warmup: float = 0.0
     best: int = 1
+    delay: float = 0.0
     earns: tuple[float, ...] = ()
     infeasible: tuple[int, ...] = ()
 
@@ -99,7 +106,8 @@ def rates() -> Iterable[Case]:
     for p in (0.001, 0.003, 0.005, 0.0075, 0.01, 0.0125, 0.02, 0.05):
         yield Case(
             "S1", percent(p), truth_of(p, 0.01), partial(generators.errors, frame=frame, rate=p, base=0.005), ask,
-            modes=("robust", "independent", "strict", "robust, 1 %"), frame=frame, effect=(p, 0.01, 0.005),
+            modes=(*BOTH, "independent", *STRICT[p in (0.01, 0.02, 0.05)], *CAREFUL[p in (0.003, 0.005, 0.01)]),
+            frame=frame, effect=(p, 0.01, 0.005),
         )  # fmt: skip
     for p, bound, base in ((0.005, 0.003, 0.001), (0.02, 0.015, 0.01)):
         yield Case(
@@ -137,7 +145,7 @@ def bursts() -> Iterable[Case]:
         yield Case(
             "S1c", percent(p), truth_of(p, 0.01),
             partial(generators.errors, frame=frame, rate=p, base=base, noise=BURSTS), ask,
-            promise=Promise.NONE, modes=("robust", "strict"), frame=frame,
+            promise=Promise.APPROXIMATE, against=Promise.NONE, modes=(*BOTH, *STRICT[p >= 0.01]), frame=frame,
         )  # fmt: skip
     for name, noise in (
         ("geometric bursts", replace(BURSTS, geometric=True)),
@@ -148,7 +156,7 @@ def bursts() -> Iterable[Case]:
         yield Case(
             "S1c", f"1 %, {name}", Truth.AT_LIMIT,
             partial(generators.errors, frame=frame, rate=0.01, base=0.01, noise=noise), ask,
-            promise=Promise.NONE, frame=frame,
+            promise=Promise.NONE, modes=BOTH, frame=frame,
         )  # fmt: skip
 
 
@@ -161,7 +169,7 @@ def means() -> Iterable[Case]:
             yield Case(
                 name, f"x{factor:g}", truth_of(factor, 1.10),
                 partial(generators.latency, frame=frame, factor=factor, noise=noise), ask,
-                promise=Promise.APPROXIMATE, modes=("robust", "robust, 1 %") if name == "S2" else ("robust",),
+                promise=Promise.APPROXIMATE, modes=BOTH,
                 frame=frame, effect=(factor, 1.10, own),
             )  # fmt: skip
     ramp = Frame(share=(0.05, 0.50))
@@ -189,15 +197,16 @@ def ratios() -> Iterable[Case]:
     for name, noise, promise in (
         ("S4", STILL, Promise.EXACT),
         ("S4, common waves", Noise(common=(0.95, 0.8)), Promise.EXACT),
-        ("S4, clusters of 5", Noise(cluster=5), Promise.NONE),
+        ("S4, clusters of 5", Noise(cluster=5), Promise.APPROXIMATE),
         ("S4, waves of its own", Noise(own=(0.8, 0.3)), Promise.NONE),
     ):
         for ratio in (1.0, 1.5, 2.0, 3.0, 6.0):
-            modes = ("robust", "independent", "strict") if name == "S4" else ("robust", "strict")
+            more = ("independent",) if noise is STILL else STRICT[ratio in (1.5, 3.0, 6.0) and not noise.common[1]]
             yield Case(
                 name, f"x{ratio:g}", truth_of(ratio, 1.5),
                 partial(generators.errors, frame=frame, rate=0.01 * ratio, base=0.01, noise=noise), ask,
-                promise=promise, modes=modes if name != "S4, common waves" else ("robust",), frame=frame,
+                promise=promise, against=None if promise is Promise.EXACT else Promise.NONE, modes=(*BOTH, *more),
+                frame=frame,
                 effect=(ratio, 1.5, 0.01) if noise is STILL else None,
             )  # fmt: skip
 
@@ -255,7 +264,7 @@ def rewards() -> Iterable[Case]:
             "S5", "equal" if lift == 1.0 else f"{100 * (lift - 1):+.0f} %",
             Truth.AT_LIMIT if lift == 1.0 else Truth.GOOD,
             partial(generators.delayed_rewards, frame=moving, lift=lift), (reward,),
-            promise=Promise.NONE, frame=moving,
+            promise=Promise.NONE, frame=moving, best=1 if lift > 1.0 else -1, earns=(0.10, 0.10 * lift), delay=delay,
         )  # fmt: skip
     ask = (limit(ERROR_RATE, 0.01), Criterion("1", REWARD, CONVERSION, is_reward=True))
     equal_errors = (0.005,) * 4
@@ -276,9 +285,44 @@ def rewards() -> Iterable[Case]:
         )  # fmt: skip
 
 
+def fresh() -> Iterable[Case]:
+    """Kinds of trouble that nothing was ever chosen on: other bursts, retries, heavy tails, a past that misleads."""
+    frame = Frame(rate=25.0, share=(0.3, 0.3))
+    wild = Noise(common=(0.8, 1.0), cluster=3, geometric=True)
+    for p in (0.004, 0.02, 0.06):
+        yield Case(
+            "fresh", f"wild bursts, {percent(p)} of 2 %", truth_of(p, 0.02),
+            partial(generators.errors, frame=frame, rate=p, base=min(p, 0.02), noise=wild),
+            (limit(ERROR_RATE, 0.02),), promise=Promise.NONE, modes=BOTH, frame=frame,
+        )  # fmt: skip
+    for p in (0.002, 0.01, 0.04):
+        yield Case(
+            "fresh", f"clients retry, {percent(p)} of 1 %", truth_of(p, 0.01),
+            partial(generators.retries, frame=Frame(), rate=p, base=0.005), (limit(ERROR_RATE, 0.01),),
+            promise=Promise.NONE, modes=BOTH,
+        )  # fmt: skip
+    tails = Noise(common=(0.9, 0.2), own=(0.7, 0.03))
+    for factor in (1.0, 1.2, 1.5):
+        yield Case(
+            "fresh", f"heavy tails, x{factor:g} of x1.2", truth_of(factor, 1.2),
+            partial(generators.latency, frame=Frame(), factor=factor, noise=tails, log_sd=1.5),
+            (limit(MEAN_LATENCY, 1.2, RELATIVE),), promise=Promise.NONE, modes=BOTH,
+        )  # fmt: skip
+    yield Case(
+        "fresh", "bursts after a calm past, 1 % of 1 %", Truth.AT_LIMIT,
+        partial(generators.errors, frame=Frame(), rate=0.01, base=0.01, noise=BURSTS, before=(0.0025, STILL)),
+        (limit(ERROR_RATE, 0.01),), promise=Promise.NONE, modes=BOTH,
+    )  # fmt: skip
+    yield Case(
+        "fresh", "only the candidate bursts, 1 % of 1 %", Truth.AT_LIMIT,
+        partial(generators.errors, frame=Frame(), rate=0.01, base=0.005, noise=Noise(cluster=5), calm_baseline=True),
+        (limit(ERROR_RATE, 0.01),), promise=Promise.NONE, modes=BOTH,
+    )  # fmt: skip
+
+
 def _all() -> tuple[Case, ...]:
     found: list[Case] = []
-    for part in (the_same_twice, rates, bursts, means, ratios, rewards, quantiles, late):
+    for part in (the_same_twice, rates, bursts, means, ratios, rewards, quantiles, late, fresh):
         found += part()
     assert len({c.key for c in found}) == len(found)
     return tuple(found)

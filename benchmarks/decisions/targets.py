@@ -36,16 +36,17 @@ class Broken:
 
 def broken(measures: Sequence[Measures]) -> list[Broken]:
     """The promises that are broken beyond what chance allows: an exact binomial bound, for every promised rate."""
-    promised = {c.key: c.promise for c in CASES}
+    promised = {c.key: c for c in CASES}
     found = []
     for m in measures:
-        if m.rule not in ours.MODES or promised[m.case] is Promise.NONE or m.truth is None:
+        if m.rule not in ours.MODES:
             continue
+        about = promised[m.case]
         alpha_p, alpha_r = ours.alpha_of(m.rule), ours.ALPHA
         checks = []
-        if m.truth != Truth.GOOD:
+        if m.truth != Truth.GOOD and about.promise is not Promise.NONE:
             checks.append(("promoted", m.promoted, alpha_p))
-        if m.truth != Truth.BAD:
+        if m.truth != Truth.BAD and (about.against or about.promise) is not Promise.NONE:
             checks.append(("rolled back", m.rolled_back, alpha_r))
         found += [Broken(m.case, m.rule, w, s, a) for w, s, a in checks if s.by_chance(a) < SURPRISING]
     return found

@@ -5,7 +5,7 @@ Shapes: N experiments, T looks. Rates are per second, latencies milliseconds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.signal import lfilter
@@ -29,10 +29,6 @@ class Frame:
     share: tuple[float, float] = (0.25, 0.25)
     looks: int = 120
     burst: float = 0.0
-
-    def before(self, looks: int) -> Frame:
-        """So many looks before the start: the baseline alone has all the traffic."""
-        return replace(self, share=(0.0, 0.0), looks=looks)
 
     def shares(self) -> Array:
         """The candidate's share at each look."""

@@ -88,6 +88,9 @@ namespace: ""
 # Serve the experiments with these labels only, for example team=a; empty for all.
 selector: ""
 
+# Further options of "serin controller", for example ["--scrape-interval=30", "--log-level=debug"].
+options: []
+
 settings:
   # The ConfigMaps of metrics and notifiers in the namespace iter8; false for a second controller in a cluster.
   create: true
@@ -120,7 +123,7 @@ def _schema_of(value: Any) -> dict[str, Any]:
         fields = {name: _schema_of(inner) for name, inner in value.items()}
         return {"type": "object", "additionalProperties": False, "properties": fields}
     if isinstance(value, list):
-        return {"type": "array", "items": _schema_of(value[0])}
+        return {"type": "array", "items": _schema_of(value[0] if value else "")}
     return {"type": {bool: "boolean", int: "integer", str: "string"}[type(value)]}
 
 
@@ -193,6 +196,9 @@ _DEPLOYMENT = {
             {{- end }}
             {{- with .Values.selector }}
             - {{ printf "--selector=%s" . | quote }}
+            {{- end }}
+            {{- range .Values.options }}
+            - {{ . | quote }}
             {{- end }}""",
 }
 

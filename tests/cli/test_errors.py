@@ -56,8 +56,8 @@ def test_a_command_that_is_typed_wrongly(cli: Cli, arguments: list[str], line: s
 
 
 def test_a_home_that_cannot_be_one(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["--home", "cluster", "get", "pods"]) == 2
-    assert "--home cluster: a cluster cannot be a home yet" in capsys.readouterr().err
+    assert run(["--home", "cluster", "up"]) == 2
+    assert "--home cluster: a cluster is not started or ended from here" in capsys.readouterr().err
     assert run(["get", "pods", "--home", ""]) == 2
     assert "--home is empty" in capsys.readouterr().err
 

@@ -12,7 +12,7 @@ from serin.cli.port import Home
 from serin.control.semantics import key, key_of, kind_of
 from serin.control.telemetry import NAMESPACE as INSTALLATION
 from serin.core.model import Plan
-from serin.errors import InvalidInput, NotFound
+from serin.errors import Forbidden, InvalidInput, NotFound
 from serin.metrics.definitions import CONFIG_MAP as METRICS
 from serin.metrics.definitions import Definitions, built_in, parse_config_map
 from serin.ports import CONFIG_MAP, EXPERIMENT, Object
@@ -62,7 +62,7 @@ async def metrics_of(home: Home) -> Definitions:
     """The metric definitions that experiments in this home use."""
     try:
         return parse_config_map(await home.get(CONFIG_MAP, INSTALLATION, METRICS))
-    except NotFound:
+    except (NotFound, Forbidden):  # who may apply in a cluster may not be allowed to read its settings
         return built_in()
 
 

@@ -66,7 +66,7 @@ def common(*, root: bool = False, namespace: bool = True) -> Callable[[F], F]:
         callback=_remember("home"),
         envvar="SERIN_HOME" if root else None,
         type=click.Path(),
-        help="The folder of the home (env SERIN_HOME).",
+        help="The folder of the home, or 'cluster': the current kubeconfig context (env SERIN_HOME).",
     )
     in_namespace = click.option(
         "-n",

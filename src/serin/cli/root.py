@@ -29,10 +29,14 @@ SECTIONS: dict[str, dict[str, str]] = {
         "lint": "Check files without applying them",
     },
     "Experiments": {
+        "plan": "Say how long an experiment will take",
         "pause": "Hold an experiment where it is",
         "resume": "Let a paused experiment go on",
         "terminate": "End an experiment now",
         "replay": "Decide anew from what was recorded of an experiment",
+    },
+    "Kubernetes": {
+        "controller": "Run the experiments of a cluster",
     },
     "Programs": {
         "serve": "Serve TensorFlow models over HTTP",

@@ -12,18 +12,37 @@ from typing import TYPE_CHECKING, TypeVar
 from serin.errors import UsageError
 
 if TYPE_CHECKING:  # the help is to answer at once, and the ports are half of what it would load
+    from serin.adapters.kube.connection import Access
+    from serin.adapters.kube.home import ClusterHome
     from serin.cli.port import Home
+    from serin.home.client import HomeClient
 
 T = TypeVar("T")
 
 CLUSTER = "cluster"
 
 
+def _access() -> Access:
+    """The current kubeconfig context. Raises UsageError."""
+    try:
+        from serin.adapters.kube.connection import access
+    except ModuleNotFoundError as error:
+        raise UsageError(f"--home cluster: {error.name} is missing; install Serin with its extra 'cluster'") from None
+    return access()
+
+
 @asynccontextmanager
 async def _open(scope: Scope) -> AsyncIterator[Home]:
-    from serin.home.client import HomeClient
+    client: HomeClient | ClusterHome
+    if scope.home == CLUSTER:
+        access = _access()
+        from serin.adapters.kube.home import ClusterHome
 
-    client = HomeClient(scope.folder)
+        client = ClusterHome(access)
+    else:
+        from serin.home.client import HomeClient
+
+        client = HomeClient(scope.folder)
     try:
         yield client
     finally:
@@ -40,22 +59,25 @@ class Scope:
 
     home: str | None = None
     namespace: str | None = None
+    namespace_of_context: str | None = None
     connect: Callable[[Scope], AbstractAsyncContextManager[Home]] = _open
     now: Callable[[], float] = time.time
 
     @property
     def in_namespace(self) -> str:
-        """The namespace asked for, `default` when none was."""
+        """The namespace asked for; when none was, that of the kubeconfig context in a cluster, else `default`."""
+        if self.namespace is None and self.home == CLUSTER and self.connect is _open:
+            self.namespace_of_context = self.namespace_of_context or _access().namespace
+            return self.namespace_of_context
         return self.namespace or "default"
 
     @property
     def folder(self) -> Path:
         """The home's folder. Raises UsageError when the home is none on this machine."""
         if self.home == CLUSTER:
-            # Here a cluster slots in: another implementation of the same port, chosen by name.
             raise UsageError(
-                "--home cluster: a cluster cannot be a home yet; give a folder ('./cluster' for one of that name), "
-                "or use kubectl with the same files"
+                "--home cluster: a cluster is not started or ended from here; "
+                "give a folder ('./cluster' for one of that name)"
             )
         if self.home == "":
             raise UsageError("--home is empty; give a folder, or leave it out for the default one")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -120,7 +120,9 @@ class Api:
         doubtful = False
         for left in reversed(range(attempts)):
             try:
-                answer = await self._once(request, content)
+                answer = await (
+                    _uncut(self._once(request, content)) if request.writes else self._once(request, content)
+                )
             except httpx2.TransportError as error:
                 refused = isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout)
                 doubtful = doubtful or not refused
@@ -203,6 +205,18 @@ class Api:
         why = str(error) or type(error).__name__
         server = self._client.base_url
         return Unreachable(f"the API server {server} does not answer to {target.words} ({why}); is it running?")
+
+
+async def _uncut(request: Coroutine[Any, Any, Answer]) -> Answer:
+    """Whoever is cancelled during a write stops after it: half a write is one that nobody knows the outcome of."""
+    task = asyncio.ensure_future(request)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # seen, and of no use to anybody any more
+        raise
 
 
 async def _lines(response: httpx2.Response) -> AsyncIterator[bytes]:

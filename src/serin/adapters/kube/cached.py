@@ -73,9 +73,13 @@ class CachedObjects:
         """Whether every kind has been listed once."""
         return all(r.synced.is_set() for kind, r in self._reflectors.items() if kind not in self._optional)
 
-    def held(self, kind: Kind) -> int:
-        """How many objects of a kind are in memory."""
-        return len(self._reflectors[kind].shelf)
+    def sizes(self) -> Mapping[str, int]:
+        """Kind -> how many of its objects are in memory."""
+        return {kind.name: len(reflector.shelf) for kind, reflector in self._reflectors.items()}
+
+    def phases(self, kind: Kind) -> Mapping[str, int]:
+        """Phase -> how many objects of this kind are in it."""
+        return self._reflectors[kind].shelf.phases()
 
     def known_for(self, kind: Kind, obj: Object) -> float | None:
         """Seconds since this form of an object became known here; None when another form, or none, is known."""

@@ -23,6 +23,7 @@ from lightkube.core.exceptions import ConfigError
 
 from serin.errors import SerinError, UsageError
 
+INSTALLATION = "iter8"
 _CONNECT = 5.0
 _ANSWER = 30.0
 _IDLE = 30.0
@@ -47,6 +48,7 @@ class Access:
     """Which cluster, as whom, and in which namespace when none is named."""
 
     config: SingleConfig
+    in_cluster: bool = False
 
     @property
     def server(self) -> str:
@@ -57,6 +59,11 @@ class Access:
     def namespace(self) -> str:
         """The namespace of the context."""
         return self.config.namespace
+
+    @property
+    def own_namespace(self) -> str:
+        """Where the pod that this runs in lives; outside a cluster that of the installation."""
+        return self.namespace if self.in_cluster else INSTALLATION
 
     def client(self, *, connections: int = 64) -> httpx2.AsyncClient:
         """A client that speaks to this API server and no other. Raises UsageError when its credentials are wrong."""
@@ -83,10 +90,11 @@ def access(
     Raises UsageError.
     """
     named = kubeconfig or os.environ.get("KUBECONFIG", "")
+    in_cluster = not named and (Path(service_account) / "token").exists()
     try:
         if named:
             found = _from_files([Path(name).expanduser() for name in named.split(os.pathsep) if name])
-        elif (Path(service_account) / "token").exists():
+        elif in_cluster:
             found = KubeConfig.from_service_account(service_account)
         else:
             found = _from_files([Path(DEFAULT_KUBECONFIG).expanduser()])
@@ -96,7 +104,7 @@ def access(
     except Exception as error:  # whatever a broken file makes of lightkube, yaml and msgspec
         raise UsageError(f"the kubeconfig cannot be used: {_reason(error)}; see 'kubectl config view'") from error
     assert config is not None
-    return Access(config)
+    return Access(config, in_cluster)
 
 
 def _from_files(paths: list[Path]) -> KubeConfig:

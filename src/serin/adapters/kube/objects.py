@@ -29,11 +29,15 @@ _GIVEN_BY_STORE = ("uid", "creationTimestamp", "generation")
 
 
 class KubeObjects:
-    """An API server as the port `Objects`, and the same without a cache for the command line."""
+    """An API server as the port `Objects`.
 
-    def __init__(self, api: Api, served: Served | None = None) -> None:
+    dry_run   writes are checked and answered as if they were stored, and are not
+    """
+
+    def __init__(self, api: Api, served: Served | None = None, *, dry_run: bool = False) -> None:
         self.api = api
         self.served = served or Served(api)
+        self._params = {"dryRun": "All"} if dry_run else None
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -195,7 +199,8 @@ class KubeObjects:
         namespace = place.namespace or None
         name = "" if method == "POST" else place.name
         path = await self.served.path(place.kind, namespace, name, sub)
-        return Request(Target(verb, *place), method, path, None, body, content_type)
+        params = None if method == "GET" else self._params
+        return Request(Target(verb, *place), method, path, params, body, content_type)
 
 
 def _checked(place: Key, patch: Object, *, status: bool) -> Object:

@@ -8,6 +8,8 @@ Objects are kept as JSON text: a tenth of the memory of dicts, and a read is a c
 from __future__ import annotations
 
 import json
+import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -29,6 +31,7 @@ class _Kept:
     labels: Mapping[str, str]
     text: str
     since: float
+    phase: str
 
 
 @dataclass(slots=True)
@@ -67,6 +70,10 @@ class Shelf:
         spaces = sorted(self._spaces) if namespace is None else [namespace]
         return [(space, name) for space in spaces for name in sorted(self._spaces.get(space, ()))]
 
+    def phases(self) -> Mapping[str, int]:
+        """Phase -> how many objects are in it; those without one under an empty name."""
+        return Counter(kept.phase for kept in self._kept.values())
+
     def known_for(self, obj: Object) -> float | None:
         """Seconds for which this form of an object has been the one known here; None when another, or none, is."""
         metadata = obj["metadata"]
@@ -91,7 +98,8 @@ class Shelf:
         labels = metadata.get("labels") or {}
         form = _form(metadata)
         since = before.since if before is not None and before.form == form else self.monotonic()
-        self._kept[place] = _Kept(version, uid, form, labels, text, since)
+        phase = sys.intern(str((obj.get("status") or {}).get("phase") or ""))
+        self._kept[place] = _Kept(version, uid, form, labels, text, since, phase)
         self._spaces.setdefault(place[0], {})[place[1]] = None
         self.tell(Change.ADDED if before is None else Change.MODIFIED, obj)
 

@@ -27,14 +27,14 @@ POD = DEPLOYMENT["spec"]["template"]["spec"]
 EVERYWHERE = {
     "iter8.tools/experiments": {"get", "list", "watch", "patch"},
     "iter8.tools/experiments/status": {"patch"},
-    "apps/deployments": {"get", "list", "watch", "delete"},
-    "/services": {"get", "list", "watch", "delete"},
+    "apps/deployments": {"list", "watch", "delete"},
+    "/services": {"list", "watch", "delete"},
     "/pods": {"list"},
     "networking.istio.io/destinationrules": {"get", "list", "watch", "create", "update", "delete"},
     "networking.istio.io/virtualservices": {"get", "list", "watch", "create", "update", "delete"},
     "/events": {"create", "patch"},
 }
-IN_ITER8 = {"/configmaps": {"get", "list", "watch"}, "coordination.k8s.io/leases": {"get", "create", "update"}}
+IN_ITER8 = {"/configmaps": {"list", "watch"}, "coordination.k8s.io/leases": {"get", "create", "update"}}
 
 
 def test_it_may_do_what_it_does_and_nothing_else() -> None:

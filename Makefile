@@ -1,5 +1,5 @@
 # The two commands: `make demo` shows the article's job, `make test` passes everything. Both do all the set-up.
-.PHONY: help demo test setup check unit real bench lock clean
+.PHONY: help demo test setup check unit real cluster lab bench lock clean
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
@@ -10,7 +10,7 @@ help:  ## what there is to make
 demo: setup  ## the article on this machine [SCENARIO=success|slow|errors|crash|failing] [REPORT=FILE]
 	@$(BIN)/serin demo $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(REPORT),--report $(REPORT))
 
-test: setup check unit real  ## every check and every test
+test: setup check unit real cluster  ## every check and every test
 
 setup: $(VENV)/.ready  ## the tools and libraries, into .venv
 
@@ -24,10 +24,17 @@ check: setup  ## style, types, layers
 	@$(BIN)/lint-imports
 
 unit: setup  ## the fast tests
-	@$(BIN)/pytest -m "not real and not tensorflow"
+	@$(BIN)/pytest -m "not real and not tensorflow and not cluster"
 
 real: setup  ## the tests on real parts: Envoy, model servers, homes
-	@$(BIN)/pytest -m "real or tensorflow"
+	@$(BIN)/pytest -m "(real or tensorflow) and not cluster"
+
+cluster: setup  ## the tests on a real API server, istiod, Envoy and Prometheus; the first time builds them, minutes
+	-@$(BIN)/python -m lab build >/dev/null
+	@$(BIN)/pytest -m cluster
+
+lab: setup  ## a real cluster on this machine, to play in; Ctrl-C ends it
+	@$(BIN)/python -m lab
 
 bench: setup  ## speeds and memory, side by side
 	@$(BIN)/python -m benchmarks

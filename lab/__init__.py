@@ -14,6 +14,7 @@ Prometheus, in a network namespace of their own. What is not real, and what it s
     part            one process of the lab: start, wait until ready, stop, freeze
     identities      the certificate, the tokens, the kubeconfigs
     control_plane   etcd, the API server, the controllers
+    kinds           Istio's and the Gateway API's kinds in the API server
     node/           the kubelet's place: Pods as processes
     mesh            istiod and the gateway
     telemetry       the gateway's access log as Istio's metrics

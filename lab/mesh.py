@@ -12,12 +12,11 @@ from pathlib import Path
 
 import yaml
 
-from lab.control_plane import answers
-from lab.part import Program
+from lab.part import Program, answers
 
 NAMESPACE, GATEWAY = "istio-system", "istio-ingressgateway"
 ADDRESS = "10.244.0.2"
-HTTP, ADMIN, DISCOVERY, DEBUG = 80, 15000, 15010, 15014
+HTTP, ADMIN, DISCOVERY, DEBUG, METRICS = 80, 15000, 15010, 8080, 15014
 ACCESS = {
     "upstream": "%UPSTREAM_HOST%",
     "cluster": "%UPSTREAM_CLUSTER_RAW%",
@@ -62,7 +61,7 @@ def istiod(binary: Path, kubeconfig: Path, address: str, folder: Path, access_lo
         "--networksConfig", "/dev/null",
         "--grpcAddr", f"127.0.0.1:{DISCOVERY}",
         "--httpAddr", f"{address}:{DEBUG}",
-        "--httpsAddr", "", "--secureGRPCAddr", "", "--monitoringAddr", "127.0.0.1:15016",
+        "--httpsAddr", "", "--secureGRPCAddr", "", "--monitoringAddr", f"127.0.0.1:{METRICS}",
         "--domain", "cluster.local",
     )  # fmt: skip
     return Program("istiod", words, answers(f"http://{address}:{DEBUG}/ready"), _ISTIOD_ENV)
@@ -83,6 +82,8 @@ def gateway(binary: Path, address: str, folder: Path, concurrency: int) -> Progr
 def _bootstrap(address: str) -> dict[str, object]:
     discovery = {"ads": {}, "initial_fetch_timeout": "0s", "resource_api_version": "V3"}
     http2: dict[str, object] = {"explicit_http_config": {"http2_protocol_options": {}}}
+    # Else Envoy finds an istiod that comes late only after half a minute.
+    soon = {"retry_back_off": {"base_interval": "0.1s", "max_interval": "1s"}}
     istiod_at = {"address": {"socket_address": {"address": "127.0.0.1", "port_value": DISCOVERY}}}
     return {
         "node": {
@@ -102,7 +103,7 @@ def _bootstrap(address: str) -> dict[str, object]:
                 "api_type": "GRPC",
                 "transport_api_version": "V3",
                 "set_node_on_first_message_only": True,
-                "grpc_services": [{"envoy_grpc": {"cluster_name": "xds-grpc"}}],
+                "grpc_services": [{"envoy_grpc": {"cluster_name": "xds-grpc", "retry_policy": soon}}],
             },
         },
         "static_resources": {

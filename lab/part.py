@@ -13,12 +13,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx2
+
 from lab.errors import PartFailed
 from lab.namespace import Namespace
 from serin.adapters.local.processes import launch
 
 PATIENCE = 60.0
-_PAUSE = 0.03
+_PAUSE = 0.05
+UNKEPT = httpx2.Limits(max_keepalive_connections=0)
+"""Connections that are closed after each request, so that nobody has to close them in the end."""
 _INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "USER")
 
 
@@ -33,6 +37,13 @@ class Program:
     words: Sequence[str | Path]
     ready: Callable[[], bool]
     env: Mapping[str, str] = field(default_factory=dict)
+
+
+def answers(url: str, client: httpx2.Client | None = None) -> Callable[[], bool]:
+    """A check for `Program.ready`: whether GET of the url has status 200."""
+    # Reading the machine's authorities would take longer than the question, and nobody is asked over TLS here.
+    asking = client or httpx2.Client(verify=False, timeout=2.0, trust_env=False, limits=UNKEPT)
+    return lambda: asking.get(url).status_code == 200
 
 
 class Part:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from lab.control_plane import answers
-from lab.part import Program
+from lab.part import Program, answers
 
 PORT = 9090
 JOB = "kubernetes-pods"

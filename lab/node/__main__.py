@@ -8,7 +8,7 @@ import contextlib
 import signal
 from pathlib import Path
 
-from lab.identities import NODE
+from lab.identities import NODE, NODE_NAME
 from lab.node.agent import Agent
 from lab.node.cluster import Cluster
 from lab.node.ground import Ground
@@ -41,7 +41,7 @@ async def _run(given: argparse.Namespace) -> None:
 def main() -> None:
     """Run until SIGTERM."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--name", default="lab-node")
+    parser.add_argument("--name", default=NODE_NAME)
     parser.add_argument("--kubeconfig", type=Path, required=True)
     parser.add_argument("--key", type=Path, required=True)
     parser.add_argument("--certificate", type=Path, required=True)

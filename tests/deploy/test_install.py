@@ -6,14 +6,18 @@ import os
 import re
 import shutil
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
 from deploy.rendering.sources import BASE, DEPLOY
 
 import serin
+from serin.adapters.prometheus import Basic, Bearer
 from serin.api.v1alpha2 import schema
+from serin.cli.controller import controller
 from serin.metrics.definitions import CONFIG_MAP
+from serin.operator.settings import authorization
 from tests.api.structural import walk
 from tests.deploy.objects import INSTALL, OVERLAYS, Objects, objects, one, run, verbs, without
 from tests.docs.pages import page
@@ -101,6 +105,20 @@ def test_the_image_is_of_this_version_and_of_the_container_file() -> None:
     assert f'CMD ["{CONTAINER["args"][0]}"]' in containerfile
 
 
+def test_the_controller_knows_what_the_deployment_tells_it() -> None:
+    known = {spelling: each for each in controller.params for spelling in (*each.opts, *each.secondary_opts)}
+    assert CONTAINER["args"] == [controller.name]
+    assert {"--namespace", "--selector", "--scrape-interval", "--log-level"} <= set(known)
+    ports = {port["name"]: port["containerPort"] for port in CONTAINER["ports"]}
+    assert (known["--metrics-port"].default, known["--health-port"].default) == (ports["metrics"], ports["health"])
+    names = [each["name"] for each in CONTAINER["env"]]
+    assert known["--prometheus"].envvar == names[0]
+    token, user, password, authority = names[1:]
+    assert authorization({token: "t", authority: "/a"}) == (Bearer("t"), Path("/a"))
+    assert authorization({user: "u", password: "p"}) == (Basic("u", "p"), None)
+    assert authorization({}) == (None, None), "the Secret need not exist"
+
+
 def test_the_settings_are_there_and_nobody_is_notified() -> None:
     assert ("ConfigMap", "iter8", CONFIG_MAP) in INSTALLED
     assert "data" not in INSTALLED["ConfigMap", "iter8", "iter8config-notifiers"]
@@ -121,7 +139,8 @@ def test_the_paper_says_where_credentials_come_from() -> None:
     assert all(ref["optional"] and ref["name"] == "serin-prometheus" for ref in refs.values() if ref)
     (volume,) = POD["volumes"]
     (mount,) = CONTAINER["volumeMounts"]
-    assert {item["key"] for item in volume["secret"]["items"]} == set(told) - set(secret)
+    assert volume["secret"] == {"secretName": "serin-prometheus", "optional": True}
+    assert set(told) - set(secret) == {"ca.crt"}
     assert f"{mount['mountPath']}/ca.crt" in page("installation.md").text
 
 

@@ -1,0 +1,42 @@
+"""One home for all kinds, and a place in it for each test."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from serin.home.client import HomeClient
+from tests.kinds.place import Place
+from tests.survival.house import House
+
+
+@pytest.fixture(scope="session")
+def house() -> Iterator[House]:
+    """A home as `serin up` starts it; at the end nothing of it is left."""
+    with tempfile.TemporaryDirectory(prefix="serin-", dir="/tmp") as folder:
+        found = House(Path(folder))
+        entrypoint = [sys.executable, "-S", str(Path(__file__).with_name("shop.py"))]
+        found.images.write_text(yaml.safe_dump({"images": {"shop:*": {"entrypoint": entrypoint}}}))
+        asyncio.run(found.up())
+        yield found
+        assert asyncio.run(found.end()) == []
+
+
+@pytest.fixture
+async def place(house: House, request: pytest.FixtureRequest) -> AsyncIterator[Place]:
+    """A namespace named after the test."""
+    client = HomeClient(house.folder)
+    namespace = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower()).strip("-")[:30].strip("-")
+    here = Place(house, client, namespace)
+    try:
+        yield here
+        await here.leave()
+    finally:
+        await client.aclose()

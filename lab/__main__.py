@@ -50,6 +50,7 @@ def _build() -> None:
     for made in (build.control_plane(_say), build.mesh(_say)):
         for name in made.__slots__:
             print(f"{name:12} {getattr(made, name)}")
+    print(f"{'helm':12} {build.helm(_say)}")
 
 
 def _run(name: str, scrape_interval: float) -> None:

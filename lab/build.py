@@ -194,19 +194,19 @@ def _digest(*texts: str) -> str:
 def _run_go(go: Path, source: Source, words: Sequence[str], say: Say) -> str:
     """What `go` prints, while telling how far it is. Raises CannotHaveLab with its last words."""
     env = {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off"}
-    process = subprocess.Popen(
+    with subprocess.Popen(
         ["nice", "-n", "10", str(go), *words],
         cwd=source.folder,
         env=env,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
-    assert process.stdout is not None
-    assert process.stderr is not None
-    said = _followed(process.stderr, source.name, say)
-    output = process.stdout.read()
-    if process.wait():
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        said = _followed(process.stderr, source.name, say)
+        output = process.stdout.read()
+    if process.returncode:
         raise CannotHaveLab(
             f"'go {words[0]}' in {source.folder} failed: {' / '.join(said[-3:])}; the Go module proxy must be reachable"
         )

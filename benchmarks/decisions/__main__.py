@@ -32,7 +32,9 @@ def main(words: Sequence[str] | None = None) -> int:
         )
         return 2
     print(describe(), file=sys.stderr, flush=True)
-    jobs = run.tasks(cases, replications, given.seed, short=given.short) + run.extras(names, replications, given.seed)
+    jobs = run.tasks(cases, replications, given.seed, short=given.short) + run.extras(
+        names, replications, given.seed, given.short
+    )
     try:
         results = run.run(jobs, given.seed, replications, given.processes, speeds=not names)
     except KeyboardInterrupt:

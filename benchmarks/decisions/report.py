@@ -10,6 +10,7 @@ from pathlib import Path
 
 from benchmarks.decisions import ours
 from benchmarks.decisions.measures import Measures, Share
+from benchmarks.decisions.peers import PEERS
 from benchmarks.decisions.run import Results
 from benchmarks.decisions.scenarios import Truth
 from benchmarks.decisions.targets import broken, targets
@@ -78,7 +79,8 @@ def _of_targets(results: Results) -> Table:
 
 
 def _columns(measures: Sequence[Measures]) -> list[str]:
-    return list(dict.fromkeys(m.rule for m in measures if m.rule != "robust, 1 %"))
+    shown = {m.rule for m in measures} - {"robust, 1 %"}
+    return [rule for rule in (*ours.MODES, *PEERS) if rule in shown]
 
 
 def _by_level(results: Results) -> Iterable[tuple[str, list[tuple[str, dict[str, Measures]]]]]:
@@ -96,7 +98,7 @@ def _wrong(results: Results) -> list[Table]:
     )
     found = []
     for family, levels in _by_level(results):
-        rules = list(dict.fromkeys(r for _, by in levels for r in _columns(list(by.values()))))
+        rules = _columns([m for _, by in levels for m in by.values()])
         rows = []
         for key, by in levels:
             truth = next(iter(by.values())).truth
@@ -111,7 +113,7 @@ def _right(results: Results) -> list[Table]:
     found = []
     for family, levels in _by_level(results):
         told = [(key, by) for key, by in levels if next(iter(by.values())).truth != Truth.AT_LIMIT]
-        rules = list(dict.fromkeys(r for _, by in told for r in _columns(list(by.values()))))
+        rules = _columns([m for _, by in told for m in by.values()])
         rows = [(key, *[_found(by[r]) if r in by else "" for r in rules]) for key, by in told]
         if rows:
             found.append(Table("tables", f"{family}: right decisions", note, ("case", *rules), tuple(rows)))
@@ -127,6 +129,7 @@ def _costs(results: Results) -> list[Table]:
     head = (
         "case",
         "mode",
+        "N",
         "right, %",
         "median s",
         "90 % s",
@@ -139,7 +142,8 @@ def _costs(results: Results) -> list[Table]:
     for m in results.measures:
         if m.rule in ours.MODES and m.right is not None and m.infeasible is None:
             rows.append((
-                m.case, m.rule, percents(m.right), seconds(m.median), seconds(m.p90), seconds(m.requests),
+                m.case, m.rule, str(m.replications), percents(m.right),
+                seconds(m.median), seconds(m.p90), seconds(m.requests),
                 f"{100 * m.exposed:.2f}" if m.truth == Truth.BAD else "",
                 "" if m.efficiency is None else f"{m.efficiency:.2f}",
                 "" if m.milliseconds is None else f"{m.milliseconds:.2f}",

@@ -27,8 +27,10 @@ BATCH = 50
 """Experiments drawn together: what is in memory at once, and the unit of the seeds."""
 STRATEGIES = (Strategy.UNIFORM, Strategy.TOP_TWO_TS)
 """With rewards the split is ours, and the strategy decides how soon the best is known."""
-CLOSED, SEEN, TWICE = 4, 10, 20
+CLOSED, SEEN, TWICE = 8, 10, 20
 """One in so many of the replications for closed loops, for intervals at every look, for S10: they cost most."""
+ASIDE = 4
+"""The engine's other modes judge one batch in so many; the default judges all of them, and so do the peers."""
 
 
 @dataclass(frozen=True)
@@ -109,19 +111,24 @@ class Results:
 def tasks(
     cases: Sequence[Case], replications: int, seed: int, short: bool = False, with_peers: bool = True
 ) -> list[Job]:
-    """The batches of these cases. `short`: the engine's default mode only, but where a promise is about another."""
+    """The batches of these cases. `short`: the engine's default mode only, and without the cases that are `long`."""
     found: list[Job] = []
     for case in cases:
-        modes = ours.modes_of(case)[: 1 if short else None]
+        if short and case.long:
+            continue
+        modes = ours.modes_of(case)
         for batch, first in enumerate(range(0, replications, BATCH)):
             size = min(BATCH, replications - first)
-            found.append(Task(CASES.index(case), seed, batch, size, modes, with_peers))
+            judged = modes[:1] if short or batch % ASIDE else modes
+            found.append(Task(CASES.index(case), seed, batch, size, judged, with_peers))
     return found
 
 
-def extras(names: Sequence[str], replications: int, seed: int) -> list[Job]:
-    """Closed loops, intervals, S10 and SRM, as far as they are asked for; all without names."""
+def extras(names: Sequence[str], replications: int, seed: int, short: bool = False) -> list[Job]:
+    """Closed loops, intervals, S10 and SRM, as far as they are asked for; all without names. A quarter if `short`."""
     found: list[Job] = []
+    if short:
+        replications //= 4
     if not names or "loop" in names:
         for number, setting in enumerate(loop.settings()):
             rules = [None, *(loop.LOOPS if setting.name == "closed loop, errors" else ())]

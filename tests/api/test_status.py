@@ -37,7 +37,7 @@ CRITERION = CriterionAssessment(
     evidence_against=0.0,
     needed_against=3.0,
     eta=12.0,
-    missing="4 of 6 blocks seen",
+    missing="3 of 4 blocks seen",
 )
 ASSESSMENT = Assessment(
     versions=(
@@ -87,7 +87,7 @@ def test_the_assessment_is_the_contracts() -> None:
                         "anytime_interval": {"lower": 3.25, "upper": None},
                         "evidence_for": {"nats": 8.13153, "needed": 4.60517, "chance": "1 in 3400"},
                         "evidence_against": {"nats": 0, "needed": 3, "chance": "1 in 1"},
-                        "missing": "4 of 6 blocks seen",
+                        "missing": "3 of 4 blocks seen",
                         "eta_seconds": 12,
                     }
                 ],

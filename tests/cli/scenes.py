@@ -87,7 +87,7 @@ def assessed(weight: int, found: bool, name: str, confidence: float | None = Non
         "threshold_assessment": {"threshold_breached": False, "probability_of_satisfying_threshold": 0.99},
         "evidence_for": {"nats": 3.69, "needed": 4.60517, "chance": "1 in 40"},
         "evidence_against": {"nats": 0.0, "needed": 2.99573, "chance": "1 in 1"},
-        "missing": "4 of 6 blocks seen",
+        "missing": "3 of 4 blocks seen",
         "eta_seconds": 12,
     }
     return {

@@ -35,7 +35,7 @@ CONDITIONS = [
 def running() -> dict[str, object]:
     why = (
         "fashionmnist-v2 held at 20%: mean latency 4.1 ms (3.69 to 4.51) against a limit of 100 ms; "
-        "4 of 6 blocks seen, about 12 s to go"
+        "3 of 4 blocks seen, about 12 s to go"
     )
     return seen(
         "Progressing",

@@ -27,7 +27,7 @@ def evidence(readings=0, mean=4.0, requests=60.0):
 
 
 def look(**changes):
-    standings = (Standing("baseline", evidence(4)), Standing("candidate-0", evidence(4)))
+    standings = (Standing("baseline", evidence(3)), Standing("candidate-0", evidence(3)))
     base = Look(
         plan=PLAN,
         iteration=3,
@@ -157,7 +157,7 @@ def test_a_missing_metric_is_named_with_the_version_that_does_not_count_it():
 
 def test_progress_says_the_estimate_the_limit_and_what_is_missing():
     text = policies.judge(look()).findings[0].text
-    assert text.startswith("mean latency 4 ms against a limit of 100 ms; 4 of 6 blocks seen, about ")
+    assert text.startswith("mean latency 4.03 ms against a limit of 100 ms; 3 of 4 blocks seen, about ")
     assert text.endswith(" to go")
 
 

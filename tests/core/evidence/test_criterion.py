@@ -421,9 +421,9 @@ def test_a_state_that_is_none_is_refused(state: dict[str, object]) -> None:
 
 
 def test_what_is_missing_counts_blocks_first() -> None:
-    readings = mean_readings(np.random.default_rng(13), 7.0, 10, 45, 1.0)
+    readings = mean_readings(np.random.default_rng(13), 7.0, 10, 25, 1.0)
     text, seconds = after(begun(MEAN, 100.0), readings).missing(PROVEN_SAFE, 10.0)
-    assert text == "4 of 6 blocks seen, about 15 s to go"
+    assert text == "2 of 4 blocks seen, about 15 s to go"
     assert seconds == pytest.approx(15.0)
 
 
@@ -440,7 +440,7 @@ def test_what_is_missing_then_counts_evidence() -> None:
 def test_without_requests_nobody_knows_how_long() -> None:
     assert begun(MEAN, 100.0).missing(PROVEN_SAFE, 0.0) == ("no requests yet", None)
     stalled = after(begun(MEAN, 100.0), mean_readings(np.random.default_rng(1), 7.0, 10, 30, 1.0))
-    assert stalled.missing(PROVEN_SAFE, 0.0) == ("3 of 6 blocks seen", None)
+    assert stalled.missing(PROVEN_SAFE, 0.0) == ("3 of 4 blocks seen", None)
 
 
 @pytest.mark.parametrize(("relative", "limit"), [(False, 100.0), (True, 1.2)])

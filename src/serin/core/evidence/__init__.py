@@ -9,7 +9,9 @@ decide.
     contract                   what a reading brings and what evidence can be asked
     of_rate, of_mean, of_count the three kinds of criteria
     rate                       formulas: shares against a fixed limit or the baseline, confidence sequences
-    block_t, blocks            formulas and memory: t-tests over blocks of readings
+    dispersion, residuals      how much more than by chance errors scatter: against a limit, against the baseline
+    learning                   the same, learned while an experiment runs
+    mean, blocks, spread       means: formulas, memory of blocks of readings, how values scatter
     mixture                    effects and start times, mixed
     posterior                  Beta and Student posteriors, chances of meeting a criterion, of winning, of a rank
     mismatch                   whether the requests arrive in the shares that were asked for

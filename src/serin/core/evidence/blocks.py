@@ -10,14 +10,19 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtri, stdtr
 
-from serin.core.evidence.block_t import Point, log_evidence_blocks
-from serin.core.evidence.contract import MIN_BLOCKS, NOTHING, Sums
-from serin.core.evidence.mixture import FIRST, Array, log_sum_exp
+from serin.core.evidence.contract import NOTHING, Sums
+from serin.core.evidence.mean import Point, Scale, log_evidence_mean
+from serin.core.evidence.mixture import Array, log_sum_exp
 
 STARTS = (0, 4, 8, 16, 32)
 """Blocks from which on the evidence is also counted afresh, so that a bad beginning can be outlived."""
 
-_LOG_STARTS: Array = np.log([FIRST, *[(1.0 - FIRST) / (len(STARTS) - 1)] * (len(STARTS) - 1)])
+LEAST_BLOCKS = 4
+"""Blocks without which nothing is said: fewer tell too little of how the values scatter."""
+
+_AT_ONCE = 0.8
+"""Weight of 'from the first block on'."""
+_LOG_STARTS: Array = np.log([_AT_ONCE, *[(1.0 - _AT_ONCE) / (len(STARTS) - 1)] * (len(STARTS) - 1)])
 _GUARDED = 4
 _CLIP = 4.0
 _MOST_CORRELATION = 0.8
@@ -29,14 +34,12 @@ SILENCE = 60.0
 class Track:
     """Sums over closed blocks, from each of STARTS on, and how much neighbouring blocks resemble each other.
 
-    first         x of the first block: the unit of x; 0 before it
     blocks        closed so far
-    sums          for each start that has come: (Sxx, Sxz, Szz, Sxv, Szv, Svv), x in units of `first`
+    sums          for each start that has come: (Sxx, Sxz, Szz, Sxv, Szv, Svv)
     product, square, last
                   of the normal scores e_i of a block's deviation from those before it: sum e_i e_{i-1}, sum e_i^2, e_i
     """
 
-    first: float = 0.0
     blocks: int = 0
     sums: tuple[tuple[float, ...], ...] = ()
     product: float = 0.0
@@ -45,13 +48,11 @@ class Track:
 
     def add(self, point: Point) -> Track:
         """One more closed block."""
-        first = self.first or point.x
-        x, z, v = point.x / first, point.z, point.v
+        x, z, v = point.x, point.z, point.v
         new = (x * x, x * z, z * z, x * v, z * v, v * v)
         begun = [*self.sums, *[(0.0,) * 6] * (sum(s <= self.blocks for s in STARTS) - len(self.sums))]
-        deviation = self._deviation(x, z)
+        deviation = self._deviation(point)
         return Track(
-            first=first,
             blocks=self.blocks + 1,
             sums=tuple(tuple(a + b for a, b in zip(old, new, strict=True)) for old in begun),
             product=self.product + deviation * self.last,
@@ -59,7 +60,7 @@ class Track:
             last=deviation,
         )
 
-    def _deviation(self, x: float, z: float) -> float:
+    def _deviation(self, point: Point) -> float:
         """How far the next block is from what the earlier ones foretell, as a normal score, clipped.
 
         A recursive residual is Student's t with N-1 degrees of freedom if the blocks are normal and independent; turned
@@ -67,12 +68,14 @@ class Track:
         """
         if self.blocks < 2:
             return 0.0
-        sxx, sxz, szz = self.sums[0][:3]
-        variance = max(szz - sxz * sxz / sxx, 0.0) / (self.blocks - 1)
-        spread = math.sqrt(variance * (1.0 + x * x / sxx))
+        _, _, szz, _, szv, svv = self.sums[0]
+        if svv <= 0:
+            return 0.0
+        variance = max(szz - szv * szv / svv, 0.0) / (self.blocks - 1)
+        spread = math.sqrt(variance * (1.0 + point.v * point.v / svv))
         if spread <= 1e-12 * math.sqrt(szz / self.blocks):
             return 0.0
-        score = float(ndtri(stdtr(self.blocks - 1, (z - x * sxz / sxx) / spread)))
+        score = float(ndtri(stdtr(self.blocks - 1, (point.z - point.v * szv / svv) / spread)))
         return min(max(score, -_CLIP), _CLIP)
 
     @property
@@ -83,60 +86,58 @@ class Track:
         r = min(max(self.product / (self.square + 4.0), 0.0), _MOST_CORRELATION)
         return (1.0 + r) / (1.0 - r)
 
-    def log_evidence(self, side: int, shifts: Array | None = None) -> Array:
-        """Nats for 'above' (1) or 'below' (-1) the limit, mixed over STARTS; starts that have not come count as 1.
-
-        shifts    differences to the limit that the blocks were scaled for: one answer for each
-        """
-        delta = np.zeros(1) if shifts is None else shifts
-        if self.blocks < MIN_BLOCKS:
-            return np.zeros(len(delta))
-        sxx, sxz, szz, sxv, szv, svv = np.array(self.sums).T[:, None, :]
-        by = delta[:, None]
-        moved = np.maximum(szz - 2.0 * by * szv + by * by * svv, 0.0)
-        counts = (self.blocks - np.array(STARTS[: len(self.sums)], dtype=float))[None, :]
-        shape = moved.shape
-        per_start = log_evidence_blocks(
-            np.broadcast_to(counts, shape), np.broadcast_to(sxx, shape), sxz - by * sxv, moved, self.inflation, side
-        )
-        waiting = np.zeros((len(delta), len(STARTS) - len(self.sums)))
-        return log_sum_exp(_LOG_STARTS + np.concatenate([per_start, waiting], axis=1))
+    def log_evidence(self, limit: float, side: int, scale: Scale, relative: bool) -> float:
+        """Nats for 'above' (1) or 'below' (-1) the limit, mixed over STARTS; starts that have not come count as 1."""
+        if self.blocks < LEAST_BLOCKS:
+            return 0.0
+        counts = self.blocks - np.array(STARTS[: len(self.sums)], dtype=float)
+        per_start = log_evidence_mean(counts, np.array(self.sums), limit, side, scale, relative)
+        waiting = np.zeros(len(STARTS) - len(self.sums))
+        return float(log_sum_exp(_LOG_STARTS + np.append(per_start, waiting)))
 
     def estimate(self) -> tuple[float, float]:
-        """(difference to the limit, its standard error) by all blocks; (nan, inf) before there are two."""
+        """(the mean or ratio, its standard error) by all blocks; (nan, inf) before there are two."""
         if self.blocks < 2:
             return math.nan, math.inf
-        sxx, sxz, szz, sxv = self.sums[0][:4]
-        if sxv <= 0:
+        _, _, szz, _, szv, svv = self.sums[0]
+        if svv <= 0:
             return math.nan, math.inf
-        variance = max(szz - sxz * sxz / sxx, 0.0) / (self.blocks - 1)
-        return sxz / sxv, math.sqrt(variance * sxx * self.inflation) / sxv
+        variance = max(szz - szv * szv / svv, 0.0) / (self.blocks - 1)
+        return szv / svv, math.sqrt(variance * self.inflation / svv)
 
-    def last_unrefuted(self, side: int, level: float) -> float:
-        """How far from the limit, downwards (`side` 1) or upwards (-1), a limit is not yet refuted at `level` nats."""
-        outwards = -float(side)
+    def last_unrefuted(self, side: int, level: float, scale: Scale, relative: bool) -> float:
+        """The lowest (`side` 1) or highest (-1) limit that is not refuted at `level` nats; 0 or inf where none is."""
         centre, error = self.estimate()
-        if self.blocks < MIN_BLOCKS or not math.isfinite(centre):
-            return outwards * math.inf
-        step = max(error, 1e-9 * abs(centre), 1e-300)
-        reach = np.concatenate([[0.0], step * 2.0 ** np.arange(-2, 21)])
-        for _ in range(4):
-            refuted = self.log_evidence(side, centre + outwards * reach) >= level
-            if not refuted.any():
-                return outwards * math.inf
-            index = max(int(np.argmax(refuted)), 1)
-            reach = np.linspace(reach[index - 1], reach[index], 17)
-        return centre + outwards * float(reach[-1])
+        if self.blocks < LEAST_BLOCKS or not math.isfinite(centre) or centre <= 0:
+            return 0.0 if side > 0 else math.inf
+        step = min(max(error / centre, 1e-6), 1.0)
+        inside, outside = 0.0, None
+        for reach in step * 2.0 ** np.arange(-1.0, 12.0):
+            if self.log_evidence(centre * math.exp(-side * reach), side, scale, relative) >= level:
+                outside = float(reach)
+                break
+            inside = float(reach)
+            if reach > 30.0:
+                break
+        if outside is None:
+            return 0.0 if side > 0 else math.inf
+        while outside - inside > 1e-4 * outside:
+            middle = 0.5 * (inside + outside)
+            if self.log_evidence(centre * math.exp(-side * middle), side, scale, relative) >= level:
+                outside = middle
+            else:
+                inside = middle
+        return centre * math.exp(-side * outside)
 
     def to_json(self) -> list[Any]:
         """A list in the order of the fields."""
-        return [self.first, self.blocks, [list(s) for s in self.sums], self.product, self.square, self.last]
+        return [self.blocks, [list(s) for s in self.sums], self.product, self.square, self.last]
 
     @classmethod
     def from_json(cls, state: Sequence[Any]) -> Track:
         """What `to_json` gave."""
-        first, blocks, sums, product, square, last = state
-        return cls(first, blocks, tuple(tuple(s) for s in sums), product, square, last)
+        blocks, sums, product, square, last = state
+        return cls(int(blocks), tuple(tuple(s) for s in sums), product, square, last)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +147,6 @@ class Open:
     own: Sums = NOTHING
     baseline: Sums = NOTHING
     seconds: float = 0.0
-    readings: int = 0
     silence: float = 0.0
 
     def add(self, own: Sums, baseline: Sums, seconds: float, paired: bool) -> Open:
@@ -155,28 +155,21 @@ class Open:
         silence = self.silence + seconds if quiet else 0.0
         if silence > SILENCE:
             return Open()
-        return Open(self.own + own, self.baseline + baseline, self.seconds + seconds, self.readings + 1, silence)
+        return Open(self.own + own, self.baseline + baseline, self.seconds + seconds, silence)
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """When a block is full."""
+    """When a block is full: trials of one version, or of both where they are `paired`, and seconds."""
 
-    trials: float = 0.0
-    baseline: float = 0.0
-    events: float = 0.0
-    seconds: float = 0.0
-    readings: int = 1
+    trials: float
+    seconds: float
+    paired: bool = False
 
     def full(self, block: Open) -> bool:
         """Whether all minima are met."""
-        return (
-            block.own.trials >= self.trials
-            and block.baseline.trials >= self.baseline
-            and block.own.total + block.baseline.total >= self.events
-            and block.seconds >= self.seconds
-            and block.readings >= self.readings
-        )
+        enough = block.own.trials >= self.trials and block.seconds >= self.seconds
+        return enough and (not self.paired or block.baseline.trials >= self.trials)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,15 +183,9 @@ class Blocks:
     track: Track = field(default_factory=Track)
     past: Sums = NOTHING
 
-    def add(
-        self,
-        reading: tuple[Sums, Sums, float],
-        rule: Rule,
-        point: Callable[[Sums, Sums, float], Point],
-        paired: bool = False,
-    ) -> Blocks:
+    def add(self, reading: tuple[Sums, Sums, float], rule: Rule, point: Callable[[Sums, Sums, float], Point]) -> Blocks:
         """One reading (own, baseline, seconds); `point` makes of a full block (own, baseline, scale) its numbers."""
-        block = self.open.add(*reading, paired)
+        block = self.open.add(*reading, rule.paired)
         if not rule.full(block):
             return replace(self, open=block)
         past = self.past if self.past.trials else block.baseline
@@ -210,7 +197,7 @@ class Blocks:
         """Plain JSON values."""
         block = self.open
         return {
-            "open": [*astuple(block.own), *astuple(block.baseline), block.seconds, block.readings, block.silence],
+            "open": [*astuple(block.own), *astuple(block.baseline), block.seconds, block.silence],
             "track": self.track.to_json(),
             "past": list(astuple(self.past)),
         }
@@ -218,8 +205,8 @@ class Blocks:
     @classmethod
     def from_json(cls, state: dict[str, Any]) -> Blocks:
         """What `to_json` gave."""
-        n_c, s_c, n_b, s_b, seconds, readings, silence = state["open"]
-        block = Open(Sums(n_c, s_c), Sums(n_b, s_b), seconds, readings, silence)
+        n_c, s_c, n_b, s_b, seconds, silence = state["open"]
+        block = Open(Sums(n_c, s_c), Sums(n_b, s_b), seconds, silence)
         return cls(block, Track.from_json(state["track"]), Sums(*state["past"]))
 
 

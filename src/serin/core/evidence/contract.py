@@ -13,9 +13,6 @@ from serin.core.model import Interval
 CERTAIN = 500.0
 """Nats of what is no matter of chance (a counter above its limit). Finite, so that it stays plain JSON."""
 
-MIN_BLOCKS = 6
-"""Blocks without which nothing is said: fewer tell too little of how the values scatter."""
-
 
 UNIT = 15.0
 """Seconds of one unit of time. Readings are put together to units, so that what is learned of how values scatter does

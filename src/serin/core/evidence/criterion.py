@@ -23,6 +23,7 @@ from serin.core.evidence.learning import RatePast
 from serin.core.evidence.of_count import CountEvidence, CountRule
 from serin.core.evidence.of_mean import MeanEvidence, MeanRule
 from serin.core.evidence.of_rate import RateRule
+from serin.core.evidence.spread import MeanPast
 from serin.core.model import Analysis, Criterion, LimitKind, MeasureKind
 from serin.errors import InvalidInput
 
@@ -31,7 +32,7 @@ __all__ = ["CERTAIN", "Evidence", "Past", "Sums", "from_json", "learn", "past_fr
 _Rule = CountRule | MeanRule | RateRule
 
 
-Past = RatePast
+Past = RatePast | MeanPast
 """What the baseline's history says about a criterion, see `learn`."""
 
 
@@ -43,7 +44,11 @@ def learn(criterion: Criterion, units: Sequence[Sums], halves: Sequence[tuple[Su
     returns  None where there is nothing to learn
     """
     limit, measure = criterion.limit, criterion.measure
-    if limit is None or measure.kind is not MeasureKind.RATE or not any(unit.trials for unit in units):
+    if measure.kind is MeasureKind.COUNTER or not any(unit.trials for unit in units):
+        return None
+    if measure.kind is MeasureKind.MEAN:
+        return MeanPast.of(units, halves)
+    if limit is None:
         return None
     flipped = limit.kind is LimitKind.ABSOLUTE and limit.value > 0.5
     rule = RateRule(limit.value, True, False, Analysis().mode, flipped)
@@ -52,7 +57,7 @@ def learn(criterion: Criterion, units: Sequence[Sums], halves: Sequence[tuple[Su
 
 def past_from_json(state: Mapping[str, Any]) -> Past:
     """The history whose `to_json` this is. Raises KeyError, TypeError or ValueError when it is none."""
-    return RatePast.from_json(state)
+    return MeanPast.from_json(state) if state["kind"] == "mean" else RatePast.from_json(state)
 
 
 def start(
@@ -121,6 +126,9 @@ def _rule(criterion: Criterion, analysis: Analysis, own_baseline: bool, candidat
     if measure.kind is MeasureKind.COUNTER:
         return CountRule(value, measure.lower_is_better)
     if measure.kind is MeasureKind.MEAN:
-        return MeanRule(value, measure.lower_is_better, relative, analysis.mode)
+        known_mean = past if isinstance(past, MeanPast) else MeanPast()
+        return MeanRule(value, measure.lower_is_better, relative, analysis.mode, known_mean)
     events = analysis.burst * math.log(candidates / analysis.false_promotion)
-    return RateRule.of(value, measure.lower_is_better, relative, analysis.mode, events, past)
+    return RateRule.of(
+        value, measure.lower_is_better, relative, analysis.mode, events, past if isinstance(past, RatePast) else None
+    )

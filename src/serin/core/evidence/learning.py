@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from serin.core.evidence import residuals
-from serin.core.evidence.contract import MIN_BLOCKS, NOTHING, Dispersion, Sums
+from serin.core.evidence.contract import NOTHING, Dispersion, Sums
 from serin.core.evidence.dispersion import NO_SCATTER, SCALES, Scatter, dispersion, scatter, surprise
 from serin.core.evidence.residuals import NO_RESIDUALS, NO_WHITE, Residuals, White, white
 
-FLOOR = MIN_BLOCKS
+FLOOR = 6
 """Units, history included, before a version is promoted. Twice as many protect no better: wrongly promoted in percent
 at the exact limit of 1 %, without history, 400 runs, 6 / 12 units: bursts of 5 in slow waves 2.2 / 2.2, waves alone
 12.8 / 11.8, bursts of 2 in larger and slower waves 19.8 / 19.0; a version with 0.1 % takes 135 / 180 s."""

@@ -1,16 +1,17 @@
-"""The evidence about a mean, or any ratio of two counters: t-tests over blocks."""
+"""The evidence about a mean, or any ratio of two counters: blocks against a mixture of effects."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass, field, replace
 from typing import Any
 
-from serin.core.evidence.block_t import Point, mean_point, mean_ratio_point
-from serin.core.evidence.blocks import EMPTY, Blocks, Rule
-from serin.core.evidence.contract import MIN_BLOCKS, NOTHING, Evidence, Sums, to_go
+from serin.core.evidence.blocks import EMPTY, LEAST_BLOCKS, Blocks, Rule, Track
+from serin.core.evidence.contract import CERTAIN, NOTHING, UNIT, Dispersion, Evidence, Sums, to_go
+from serin.core.evidence.mean import Point, Scale, own_point, pair_point
 from serin.core.evidence.posterior import Posterior, Student, Unknown
+from serin.core.evidence.spread import MeanPast, Noise
 from serin.core.model import Interval, Mode
 
 # Trials, because of skewness. Simulated at an exact absolute limit, nominal 5 %, 120 blocks of lognormal values of
@@ -33,34 +34,27 @@ FINE_TRIALS, FINE_SECONDS = 8.0, 5.0
 
 @dataclass(frozen=True, slots=True)
 class MeanRule:
-    """How a mean is judged. `limit` None: only estimated. `lower`: compliance is below the limit."""
+    """How a mean is judged.
+
+    limit    None: only estimated
+    lower    whether compliance is below the limit
+    past     what the baseline's history says
+    """
 
     limit: float | None
     lower: bool
     relative: bool
     mode: Mode
+    past: MeanPast = field(default_factory=MeanPast)
 
     @property
     def harm(self) -> int:
         """The side of the violation."""
         return 1 if self.lower else -1
 
-    def own_point(self, own: Sums, _baseline: Sums, _scale: float) -> Point:
-        """A block of this version alone; against 0 where the limit is relative or missing."""
-        return mean_point(own, self.reference)
 
-    def pair_point(self, own: Sums, baseline: Sums, scale: float) -> Point:
-        """A block of both versions."""
-        return mean_ratio_point(own, baseline, self.limit or 0.0, scale)
-
-    @property
-    def reference(self) -> float:
-        """What a block of this version alone is compared with."""
-        return 0.0 if self.relative or self.limit is None else self.limit
-
-
-def _rule(trials: float, seconds: float, paired: bool) -> Rule:
-    return Rule(trials, trials if paired else 0.0, -math.inf, seconds)
+_FINE, _COARSE = Rule(FINE_TRIALS, FINE_SECONDS), Rule(COARSE_TRIALS, COARSE_SECONDS)
+_FINE_PAIRS, _COARSE_PAIRS = replace(_FINE, paired=True), replace(_COARSE, paired=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,47 +67,76 @@ class MeanEvidence(Evidence):
 
     alone     (fine, coarse) blocks of this version: its estimate, and what an absolute limit is judged by
     paired    (fine, coarse) blocks of it and the baseline, under a relative limit
+    steady    how the baseline's values scatter (its own where there is no baseline), in blocks of `waiting`
     """
 
     rule: MeanRule
     counted: Sums = NOTHING
     alone: tuple[Blocks, Blocks] = (EMPTY, EMPTY)
     paired: tuple[Blocks, Blocks] | None = None
+    steady: Noise = field(default_factory=Noise)
+    waiting: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     def update(self, own: Sums, baseline: Sums | None = None, seconds: float = 15.0) -> MeanEvidence:
         """See `Evidence.update`."""
-        other = baseline if baseline is not None and self.paired is not None else NOTHING
+        other = baseline if baseline is not None else NOTHING
         if not (own.usable and other.usable) or (own.empty and other.empty):
             return self
-        alone, paired = self.alone, self.paired
+        alone, paired, cv2 = self.alone, self.paired, self._cv2
         if not own.empty:
-            fine, coarse = _rule(FINE_TRIALS, FINE_SECONDS, False), _rule(COARSE_TRIALS, COARSE_SECONDS, False)
-            reading, by_self = (own, NOTHING, seconds), self.rule.own_point
-            alone = (alone[0].add(reading, fine, by_self), alone[1].add(reading, coarse, by_self))
-        if paired is not None:
-            fine, coarse = _rule(FINE_TRIALS, FINE_SECONDS, True), _rule(COARSE_TRIALS, COARSE_SECONDS, True)
-            reading, in_pairs = (own, other, seconds), self.rule.pair_point
-            paired = (paired[0].add(reading, fine, in_pairs, True), paired[1].add(reading, coarse, in_pairs, True))
-        return replace(self, counted=self.counted + own, alone=alone, paired=paired)
+            reading = (own, NOTHING, seconds)
+
+            def by_self(mine: Sums, _: Sums, __: float) -> Point:
+                return own_point(mine, cv2)
+
+            alone = (alone[0].add(reading, _FINE, by_self), alone[1].add(reading, _COARSE, by_self))
+        if paired is not None and self.rule.limit is not None:
+            pair, ratio = (own, other, seconds), self.rule.limit
+
+            def in_pairs(mine: Sums, theirs: Sums, mean: float) -> Point:
+                return pair_point(mine, theirs, ratio, mean, cv2)
+
+            paired = (paired[0].add(pair, _FINE_PAIRS, in_pairs), paired[1].add(pair, _COARSE_PAIRS, in_pairs))
+        steady, waiting = self._steadied(own if baseline is None else other, seconds)
+        return replace(self, counted=self.counted + own, alone=alone, paired=paired, steady=steady, waiting=waiting)
+
+    def _steadied(self, seen: Sums, seconds: float) -> tuple[Noise, tuple[float, float, float]]:
+        trials, total, passed = self.waiting
+        trials, total, passed = trials + seen.trials, total + seen.total, passed + seconds
+        if trials < COARSE_TRIALS or passed < COARSE_SECONDS:
+            return self.steady, (trials, total, passed)
+        return self.steady.add(Sums(trials, total)), (0.0, 0.0, 0.0)
+
+    @property
+    def _cv2(self) -> float:
+        return self.steady.cv2(self.rule.past.noise)
+
+    def _scale(self, track: Track) -> Scale:
+        return self.rule.past.scale(self._cv2, track.inflation)
 
     @property
     def _deciding(self) -> tuple[Blocks, Blocks]:
         return self.alone if self.paired is None else self.paired
 
+    def _log_evidence(self, track: Track, side: int) -> float:
+        limit = self.rule.limit
+        if limit is None:
+            return 0.0
+        if limit <= 0.0:  # a ratio of two counters is never negative
+            surely = self.counted.total > 0 if side == self.rule.harm == 1 else side == -self.rule.harm == 1
+            return CERTAIN if surely else 0.0
+        return track.log_evidence(limit, side, self._scale(track), self.rule.relative)
+
     @property
     def log_for(self) -> float:
         """By the coarse blocks."""
-        if self.rule.limit is None:
-            return 0.0
-        return float(self._deciding[1].track.log_evidence(-self.rule.harm)[0])
+        return self._log_evidence(self._deciding[1].track, -self.rule.harm)
 
     @property
     def log_against(self) -> float:
         """By the fine blocks; in strict mode by the coarse ones."""
-        if self.rule.limit is None:
-            return 0.0
         blocks = self._deciding[1 if self.rule.mode is Mode.STRICT else 0]
-        return float(blocks.track.log_evidence(self.rule.harm)[0])
+        return self._log_evidence(blocks.track, self.rule.harm)
 
     @property
     def value(self) -> float | None:
@@ -142,28 +165,40 @@ class MeanEvidence(Evidence):
 
     @property
     def enough(self) -> bool:
-        """Six coarse blocks."""
-        return self.rule.limit is None or self._deciding[1].track.blocks >= MIN_BLOCKS
+        """So many coarse blocks."""
+        return self.rule.limit is None or self._deciding[1].track.blocks >= LEAST_BLOCKS
+
+    @property
+    def dispersion(self) -> Dispersion:
+        """How many coarse blocks count as one because they resemble their neighbours."""
+        track = self._deciding[1].track
+        return Dispersion(self._scale(track).inflation if self.rule.limit is not None else 1.0)
+
+    @property
+    def history(self) -> float:
+        """Seconds of history."""
+        return self.rule.past.units * UNIT
 
     def anytime(self, alpha: float) -> Interval | None:
         """The side that a promotion rests on by the coarse blocks, the other one by the fine ones."""
-        level = math.log(2.0 / alpha)
-        fine, coarse = self.alone[0].track, self.alone[1].track
-        if max(fine.blocks, coarse.blocks) < MIN_BLOCKS:
-            return None
-        below, above = (fine, coarse) if self.rule.lower else (coarse, fine)
-        found = below.last_unrefuted(1, level), above.last_unrefuted(-1, level)
-        return Interval(max(self.rule.reference + found[0], 0.0), self.rule.reference + found[1])
+        return self._interval(self.alone, alpha, relative=False)
 
     def anytime_ratio(self, alpha: float) -> Interval | None:
         """The same of the ratio to the baseline."""
-        if self.paired is None or self.rule.limit is None or self.paired[0].track.blocks < MIN_BLOCKS:
-            return None
+        return None if self.paired is None else self._interval(self.paired, alpha, relative=True)
+
+    def _interval(self, blocks: tuple[Blocks, Blocks], alpha: float, relative: bool) -> Interval | None:
         level = math.log(2.0 / alpha)
-        fine, coarse = self.paired[0].track, self.paired[1].track
+        fine, coarse = blocks[0].track, blocks[1].track
+        if self.rule.mode is Mode.STRICT:
+            fine = coarse
+        if max(fine.blocks, coarse.blocks) < LEAST_BLOCKS:
+            return None
         below, above = (fine, coarse) if self.rule.lower else (coarse, fine)
-        found = below.last_unrefuted(1, level), above.last_unrefuted(-1, level)
-        return Interval(max(self.rule.limit + found[0], 0.0), self.rule.limit + found[1])
+        return Interval(
+            below.last_unrefuted(1, level, self._scale(below), relative),
+            above.last_unrefuted(-1, level, self._scale(above), relative),
+        )
 
     def missing(self, needed: float, rate: float) -> tuple[str, float | None]:
         """See `Evidence.missing`."""
@@ -179,8 +214,8 @@ class MeanEvidence(Evidence):
             wait = (needed - reached) / growth if growth > 0 else None
             return to_go(f"evidence {max(reached, 0.0):.1f} of {needed:.1f} nats", wait)
         coarse = self._deciding[1]
-        left = MIN_BLOCKS - coarse.track.blocks
-        text = f"{coarse.track.blocks} of {MIN_BLOCKS} blocks seen"
+        left = LEAST_BLOCKS - coarse.track.blocks
+        text = f"{coarse.track.blocks} of {LEAST_BLOCKS} blocks seen"
         if rate <= 0:
             return text, None
         by_trials = (left * COARSE_TRIALS - coarse.open.own.trials) / rate
@@ -193,6 +228,8 @@ class MeanEvidence(Evidence):
             "counted": list(astuple(self.counted)),
             "alone": [b.to_json() for b in self.alone],
             "paired": None if self.paired is None else [b.to_json() for b in self.paired],
+            "steady": list(astuple(self.steady)),
+            "waiting": list(self.waiting),
         }
 
 
@@ -203,4 +240,6 @@ def from_json(rule: MeanRule, state: Mapping[str, Any]) -> MeanEvidence:
     if rule.relative:
         one, two = (Blocks.from_json(b) for b in state["paired"])
         paired = (one, two)
-    return MeanEvidence(rule, Sums(*state["counted"]), (fine, coarse), paired)
+    trials, total, seconds = state["waiting"]
+    steady = Noise(*state["steady"])
+    return MeanEvidence(rule, Sums(*state["counted"]), (fine, coarse), paired, steady, (trials, total, seconds))

@@ -9,13 +9,14 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
 
 from serin.api.fields import Shape
 
 Number = float | None
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
-_OPAQUE = {"x-kubernetes-preserve-unknown-fields": True, "additionalProperties": False}
-_BY_TYPE = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
+_OPAQUE: JsonDict = {"x-kubernetes-preserve-unknown-fields": True, "additionalProperties": False}
+_BY_TYPE: JsonDict = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
 
 
 class _Told(BaseModel):

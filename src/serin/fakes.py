@@ -20,7 +20,7 @@ from serin.control import semantics
 from serin.control.semantics import Key, Outcome
 from serin.control.watching import Watch, Watches
 from serin.core.observation import Series, Snapshot
-from serin.ports import Change, CounterQuery, Kind, Object, ReadRequest, Severity
+from serin.ports import DESTINATION_RULE, Change, CounterQuery, Kind, Object, ReadRequest, Severity
 
 Listing = list[Object]
 WRITES = frozenset({"create", "replace", "patch", "status", "delete"})
@@ -397,11 +397,11 @@ class FakeDataPlane:
         self.busy: dict[str, int] = {}
         self.error: Exception | None = None
 
-    async def applied(self, virtual_service: Object) -> bool:
+    async def applied(self, rule: Object) -> bool:
         """As `DataPlane.applied`."""
         await asyncio.sleep(0)
         _raise(self.error)
-        return virtual_service["metadata"]["name"] not in self.behind
+        return rule["kind"] == DESTINATION_RULE.name or rule["metadata"]["name"] not in self.behind
 
     async def idle(self, namespace: str, workload: str) -> bool:  # noqa: ARG002
         """As `DataPlane.idle`."""

@@ -218,8 +218,8 @@ class Sink(Protocol):
 class DataPlane(Protocol):
     """What the proxies really do, beyond what the objects say."""
 
-    async def applied(self, virtual_service: Object) -> bool:
-        """Whether every proxy routes by this version of the VirtualService (and its DestinationRule) now."""
+    async def applied(self, rule: Object) -> bool:
+        """Whether every proxy has this version of a VirtualService or DestinationRule, and of what it rests on."""
         ...
 
     async def idle(self, namespace: str, workload: str) -> bool:

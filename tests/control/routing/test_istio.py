@@ -85,6 +85,29 @@ async def test_subsets_are_written_before_the_routes_that_name_them():
     ]
 
 
+async def test_a_route_waits_until_the_proxies_know_its_subsets():
+    """They are told in the order of the writes, but each on its own way; a route without its subset loses requests."""
+
+    class Late(FakeDataPlane):
+        asked = 0
+
+        async def applied(self, rule: dict) -> bool:
+            if rule["kind"] == "DestinationRule":
+                self.asked += 1
+                assert not [call for call in store.writes if call.kind == VIRTUAL_SERVICE]
+                return self.asked > 3
+            return True
+
+    clock = FakeClock()
+    store = InMemoryObjects(clock, VS, DR)
+    plane = Late()
+    taking = asyncio.create_task(IstioRouter(store, plane, clock).take(routing()))
+    await clock.advance(1.0)
+    await taking
+    assert plane.asked == 4
+    assert [call.kind.name for call in store.writes] == ["DestinationRule", "VirtualService"]
+
+
 async def test_an_unchanged_split_writes_nothing():
     taking, store = router(VS, DR)
     await taking.take(routing())

@@ -79,9 +79,9 @@ class MeshDataPlane:
         self._proxies = proxies
         self._asked: dict[tuple[str, str], tuple[float, float]] = {}
 
-    async def applied(self, virtual_service: Object) -> bool:
+    async def applied(self, rule: Object) -> bool:
         """Whether this form of the rule, and of the DestinationRules of its router, has had its time."""
-        age = self._age(virtual_service)
+        age = self._age(rule)
         if age is None:
             return False
         if self._proxies is None:

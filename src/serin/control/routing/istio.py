@@ -1,6 +1,7 @@
 """The Istio router: takes, sets and releases a VirtualService and its DestinationRule through the `Objects` port.
 
-The order is always: new subsets into the DestinationRule, the VirtualService, seen applied, old subsets out.
+The order is always: new subsets into the DestinationRule, seen applied, the VirtualService, seen applied, old subsets
+out. A proxy that learned of the route first would have nowhere to send its requests.
 Every write is conditional on the resourceVersion that was read; a conflict starts the call again.
 """
 
@@ -80,7 +81,7 @@ class IstioRouter:
         if desired.owner(virtual_service):
             names = desired.released_subset_names(rule, routing)
             if rule is None and routing.uses_subsets:
-                rule = await self._put(DESTINATION_RULE, None, desired.progressing_destination_rule(None, routing, ()))
+                rule = await self._put_subsets(None, desired.progressing_destination_rule(None, routing, ()))
             wanted = desired.released_virtual_service(virtual_service, routing, split, names)
             virtual_service = await self._put(VIRTUAL_SERVICE, virtual_service, wanted)
         await self._seen_applied(virtual_service)
@@ -98,7 +99,7 @@ class IstioRouter:
         in_use = desired.subsets_in_use(virtual_service) if virtual_service else []
         wanted = desired.progressing_virtual_service(virtual_service, routing, split)
         if routing.uses_subsets:
-            rule = await self._put(DESTINATION_RULE, rule, desired.progressing_destination_rule(rule, routing, in_use))
+            rule = await self._put_subsets(rule, desired.progressing_destination_rule(rule, routing, in_use))
         virtual_service = await self._put(VIRTUAL_SERVICE, virtual_service, wanted)
         await self._seen_applied(virtual_service)
         if rule is not None and routing.uses_subsets:
@@ -111,7 +112,7 @@ class IstioRouter:
         """Give subsets in use other names where this experiment needs theirs for other pods."""
         renames = desired.colliding_subsets(rule, virtual_service, routing)
         if renames:
-            rule = await self._put(DESTINATION_RULE, rule, desired.with_copied_subsets(rule, renames))
+            rule = await self._put_subsets(rule, desired.with_copied_subsets(rule, renames))
             renamed = desired.with_renamed_subsets(virtual_service, renames)
             virtual_service = await self._put(VIRTUAL_SERVICE, virtual_service, renamed)
             await self._seen_applied(virtual_service)
@@ -176,6 +177,13 @@ class IstioRouter:
                     )
                 )
 
+    async def _put_subsets(self, before: Object | None, wanted: Object) -> Object:
+        """A DestinationRule that a route is about to rest on: written, if it differs, and seen applied."""
+        rule = await self._put(DESTINATION_RULE, before, wanted)
+        if _version(rule) != _version(before):
+            await self._seen_applied(rule)
+        return rule
+
     async def _put(self, kind: Kind, before: Object | None, wanted: Object) -> Object:
         """Write what differs and nothing else."""
         if before is None:
@@ -190,13 +198,13 @@ class IstioRouter:
             return before
         return await self._objects.replace(wanted)
 
-    async def _seen_applied(self, virtual_service: Object) -> None:
+    async def _seen_applied(self, rule: Object) -> None:
         deadline = self._clock.now() + APPLIED_WITHIN
         pause = 0.005
-        while not await self._data_plane.applied(virtual_service):
+        while not await self._data_plane.applied(rule):
             if self._clock.now() >= deadline:
                 raise RoutingRulesError(
-                    f"the gateway has not taken over VirtualService {virtual_service['metadata']['name']} "
+                    f"the gateway has not taken over {rule['kind']} {rule['metadata']['name']} "
                     f"within {APPLIED_WITHIN:.0f} s; trying again"
                 )
             await self._clock.sleep(pause)

@@ -12,7 +12,7 @@ from serin.adapters.local.envoy.proxy import Proxy
 from serin.adapters.local.envoy.translator import Translator
 from serin.adapters.local.envoy.workloads import backend
 from serin.errors import Unreachable
-from serin.ports import DESTINATION_RULE, POD, VIRTUAL_SERVICE, Object, Objects
+from serin.ports import DESTINATION_RULE, POD, Object, Objects
 
 GRACE = 10.0
 """Seconds after which a proxy that runs but does not answer counts as idle."""
@@ -35,18 +35,18 @@ class LocalDataPlane:
         self._monotonic = monotonic
         self._silent_since: float | None = None
 
-    async def applied(self, virtual_service: Object) -> bool:
-        """Whether Envoy has acknowledged routes made from this spec and from the DestinationRules as they stand now."""
+    async def applied(self, rule: Object) -> bool:
+        """Whether Envoy has acknowledged what is made of this spec and of the DestinationRules as they stand now."""
         applied = self._translator.applied
-        namespace, name = identity(virtual_service)
+        namespace, name = identity(rule)
         if applied is None:
             return False
-        known = applied.objects.get((VIRTUAL_SERVICE.name, namespace, name))
-        if known is None or known.get("spec") != virtual_service.get("spec"):
+        known = applied.objects.get((rule["kind"], namespace, name))
+        if known is None or known.get("spec") != rule.get("spec"):
             return False
-        for rule in await self._objects.list(DESTINATION_RULE, namespace):
-            known = applied.objects.get((DESTINATION_RULE.name, *identity(rule)))
-            if known is None or known.get("spec") != rule.get("spec"):
+        for subsets in await self._objects.list(DESTINATION_RULE, namespace):
+            known = applied.objects.get((DESTINATION_RULE.name, *identity(subsets)))
+            if known is None or known.get("spec") != subsets.get("spec"):
                 return False
         return await self._proxy.applied(applied.version)
 

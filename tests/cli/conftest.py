@@ -32,6 +32,7 @@ class FakeHome(InMemoryObjects):
         super().__init__(clock)
         self.printed: dict[tuple[str, bool], list[str]] = {}
         self.state: Object = {}
+        self.counted: list[Object] = []
         self.recordings: dict[tuple[str, str], list[Object]] = {}
         self.scenario: list[Callable[[], object]] = []
         self.stays = False
@@ -63,6 +64,9 @@ class FakeHome(InMemoryObjects):
             return self.recordings[namespace, name]
         except KeyError:
             raise NotFound(f"there is no recording of experiment '{name}' in namespace '{namespace}'") from None
+
+    async def history(self, experiment: Object) -> Sequence[Object]:
+        return self.counted
 
     async def logs(
         self, namespace: str, pod: str, *, follow: bool = False, tail: int | None = None, previous: bool = False

@@ -38,7 +38,12 @@ async def serving(folder: Path, objects: Objects, end: Callable[[], None] = lamb
             raise NotFound(f"there is no recording of experiment '{name}' in namespace '{namespace}'")
         return [{"plan": {}}, {"read": 1.5}]
 
-    server = Server(Paths(folder), objects, SystemClock(), admit=admit, status=status, end=end, recording=recording)
+    async def history(experiment: Object) -> list[Object]:
+        return [{"read": 2.5, "of": experiment["metadata"]["name"]}]
+
+    server = Server(
+        Paths(folder), objects, SystemClock(), admit=admit, status=status, end=end, recording=recording, history=history
+    )
     task = asyncio.create_task(server.run())
     await server.listening()
     try:

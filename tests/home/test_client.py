@@ -396,3 +396,7 @@ async def test_what_was_recorded_of_an_experiment_comes_over_the_socket(client: 
     assert await client.recording("default", "rollout") == [{"plan": {}}, {"read": 1.5}]
     with pytest.raises(NotFound, match="there is no recording of experiment 'other' in namespace 'default'"):
         await client.recording("default", "other")
+
+
+async def test_what_the_baseline_has_counted_comes_over_the_socket(client: HomeClient) -> None:
+    assert await client.history({"metadata": {"name": "rollout"}}) == [{"read": 2.5, "of": "rollout"}]

@@ -27,6 +27,10 @@ class Home(Objects, Protocol):
         """What was recorded of an experiment, step by step. Raises NotFound."""
         ...
 
+    async def history(self, experiment: Object) -> Sequence[Object]:
+        """What the baseline of an experiment has counted so far, as the steps of a recording. Raises InvalidInput."""
+        ...
+
     def logs(
         self, namespace: str, pod: str, *, follow: bool = False, tail: int | None = None, previous: bool = False
     ) -> AsyncIterator[str]:

@@ -15,7 +15,7 @@ from serin.core.observation import Snapshot
 from serin.errors import InvalidInput, NotFound, SerinError
 from serin.metrics.definitions import CONFIG_MAP, Definitions, built_in, parse_config_map
 from serin.ports import CONFIG_MAP as CONFIG_MAP_KIND
-from serin.ports import History, ReadRequest
+from serin.ports import History, Objects, ReadRequest
 
 NAMESPACE = "iter8"
 """Where the ConfigMaps of the installation live."""
@@ -33,7 +33,7 @@ class Questions:
 async def questions(world: World, experiment: Experiment, since: float) -> Questions:
     """What the experiment wants to know. Holds with `SyncMetricsError` when its metrics cannot be known or read."""
     try:
-        known = convert.definitions(experiment) or await _installed(world)
+        known = convert.definitions(experiment) or await installed(world.objects)
         problems = validation.metric_problems(experiment, known)
         if problems:
             raise InvalidInput("; ".join(problem.text for problem in problems))
@@ -83,9 +83,9 @@ def _by_pod(request: ReadRequest) -> bool:
     )
 
 
-async def _installed(world: World) -> Definitions:
+async def installed(objects: Objects) -> Definitions:
     """The definitions of the installation; the ones out of the box where it has none."""
     try:
-        return parse_config_map(await world.objects.get(CONFIG_MAP_KIND, NAMESPACE, CONFIG_MAP))
+        return parse_config_map(await objects.get(CONFIG_MAP_KIND, NAMESPACE, CONFIG_MAP))
     except NotFound:
         return built_in()

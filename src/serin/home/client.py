@@ -101,6 +101,11 @@ class HomeClient:
         steps: Listing = answer["steps"]
         return steps
 
+    async def history(self, experiment: Object) -> Listing:
+        """What the baseline of an experiment has counted, as the steps of a recording. Raises InvalidInput."""
+        steps: Listing = (await self._json("POST", "/history", experiment))["steps"]
+        return steps
+
     async def logs(
         self, namespace: str, pod: str, *, follow: bool = False, tail: int | None = None, previous: bool = False
     ) -> AsyncGenerator[str, None]:

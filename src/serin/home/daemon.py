@@ -31,6 +31,7 @@ from serin.adapters.scrape.applications import ApplicationMetrics
 from serin.adapters.scrape.envoy import EnvoyMetrics
 from serin.adapters.scrape.local import LocalMetrics
 from serin.adapters.scrape.pages import Pages
+from serin.control import looking_back
 from serin.control.engine import Engine
 from serin.control.telemetry import NAMESPACE
 from serin.errors import AlreadyExists, UsageError
@@ -135,6 +136,7 @@ class Daemon:
             status=self._reporter.status,
             end=self.end,
             recording=self._recordings.read,
+            history=lambda experiment: looking_back.baseline(objects, metrics, clock, experiment),
         )
         self._control = Part("control", self._server.run)
 

@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from serin.adapters.local.processes import logs
 from serin.control import semantics
-from serin.errors import NotFound, SerinError, UsageError
+from serin.errors import InvalidInput, NotFound, SerinError, UsageError
 from serin.home import control_socket, wire
 from serin.home.following import follow, last_lines
 from serin.home.paths import Paths
@@ -36,6 +36,7 @@ class Server:
     status   gives what `serin status` shows
     end      asks the home to end, gracefully
     recording    gives the steps that were recorded of an experiment, by namespace and name
+    history      gives what the baseline of an experiment has counted, as steps
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Server:
         status: Callable[[], Awaitable[Object]],
         end: Callable[[], None],
         recording: Callable[[str, str], Sequence[Object]],
+        history: Callable[[Object], Awaitable[Sequence[Object]]],
     ) -> None:
         self._paths = paths
         self._objects = objects
@@ -55,6 +57,7 @@ class Server:
         self._status = status
         self._end = end
         self._recording = recording
+        self._history = history
         self._rest = Rest(objects, admit)
         self._closing = False
         self._listening = asyncio.Event()
@@ -95,6 +98,7 @@ class Server:
             Route("/down", self._down, methods=["POST"]),
             Route("/logs/{namespace}/{pod}", self._logs, methods=["GET"]),
             Route("/recordings/{namespace}/{name}", self._recorded, methods=["GET"]),
+            Route("/history", self._counted, methods=["POST"]),
             *self._rest.routes(),
         ]
         handlers = {SerinError: _explain, HTTPException: _explain_http, Exception: self._admit_failure}
@@ -110,6 +114,13 @@ class Server:
     async def _recorded(self, request: Request) -> Response:
         steps = self._recording(request.path_params["namespace"], request.path_params["name"])
         return JSONResponse({"steps": list(steps)})
+
+    async def _counted(self, request: Request) -> Response:
+        try:
+            experiment = await request.json()
+        except ValueError:
+            raise InvalidInput("the body is no JSON; send an Experiment") from None
+        return JSONResponse({"steps": list(await self._history(experiment))})
 
     async def _logs(self, request: Request) -> Response:
         namespace, pod = request.path_params["namespace"], request.path_params["pod"]

@@ -47,6 +47,10 @@ class ClusterHome(KubeObjects):
         """A cluster keeps none. Raises UsageError."""
         raise UsageError("a cluster keeps no recordings of experiments; name a file instead")
 
+    async def history(self, experiment: Object) -> Sequence[Object]:  # noqa: ARG002
+        """Its metrics are not ours to ask from here. Raises UsageError."""
+        raise UsageError("--from-baseline asks a home on this machine; in a cluster give --rate and what is assumed")
+
     async def _applied(self, objects: KubeObjects, document: Object) -> Applied:
         """Apply one document. Fields that the API server filled in make it look changed when nothing has changed."""
         try:

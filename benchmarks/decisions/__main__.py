@@ -8,7 +8,7 @@ import math
 import sys
 from collections.abc import Sequence
 
-from benchmarks.decisions import report, run
+from benchmarks.decisions import picture, report, run
 from benchmarks.decisions.scenarios import chosen
 from benchmarks.decisions.targets import broken
 from benchmarks.machine import describe, end_as_by_ctrl_c
@@ -47,6 +47,9 @@ def main(words: Sequence[str] | None = None) -> int:
         print("\n".join(table.aligned() for table in found))
     if given.write:
         report.PAGE.write_text(report.written(report.PAGE.read_text(), found))
+        drawn = picture.drawn(results.measures)
+        if drawn is not None:
+            picture.FILE.write_text(drawn)
         print(f"decisions: wrote docs/guarantees.md after {results.seconds:.0f} s", file=sys.stderr)
     failures = broken(results.measures)
     for failure in failures:

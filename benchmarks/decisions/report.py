@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks.decisions import ours
 from benchmarks.decisions.measures import Measures, Share
 from benchmarks.decisions.peers import PEERS
-from benchmarks.decisions.run import Results
+from benchmarks.decisions.run import ASIDE, Results
 from benchmarks.decisions.scenarios import Truth
 from benchmarks.decisions.targets import broken, targets
 
@@ -94,7 +94,8 @@ def _by_level(results: Results) -> Iterable[tuple[str, list[tuple[str, dict[str,
 def _wrong(results: Results) -> list[Table]:
     note = (
         "In percent with exact 95 % intervals: of a good candidate rollbacks, of a bad one promotions, at the limit "
-        "promotions / rollbacks. Empty: not judged by this rule."
+        f"promotions / rollbacks. {results.replications} experiments a case for `robust` and the peers, one in {ASIDE} "
+        "of them for the other modes. Empty: not judged by this rule."
     )
     found = []
     for family, levels in _by_level(results):

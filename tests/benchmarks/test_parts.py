@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from benchmarks.decisions import generators, peers, report, run
+from benchmarks.decisions import generators, peers, picture, report, run
 from benchmarks.decisions.bounds import divergence, least_seconds
 from benchmarks.decisions.generators import BURSTS_OF_FIVE, Noise
 from benchmarks.decisions.measures import Share
@@ -188,6 +189,17 @@ def test_tables_are_written_between_their_markers_only() -> None:
     assert report.written(found, [table]) == found
     with pytest.raises(ValueError, match="no '<!-- tables"):
         report.written("nothing", [table])
+
+
+def test_the_picture_shows_every_rule_where_all_were_measured() -> None:
+    cases = [case(key) for key, _ in picture.PANELS]
+    found = run.run(run.tasks(cases, 2, 1, short=True), 1, 2, processes=1, speeds=False).measures
+    drawn = picture.drawn(found)
+    assert drawn is not None
+    assert ElementTree.fromstring(drawn).tag.endswith("svg")
+    assert all(rule in drawn for rule in ("Serin", *peers.PEERS))
+    assert drawn.count("<circle") == len(picture.PANELS) * (1 + len(peers.PEERS))
+    assert picture.drawn(found[1:]) is None
 
 
 def test_the_papers_have_the_markers() -> None:

@@ -12,7 +12,7 @@ import sys
 
 from benchmarks.machine import describe, end_as_by_ctrl_c
 
-ALL = ("engine", "cli", "gateway", "serving", "home")
+ALL = ("engine", "cli", "gateway", "serving", "home", "prometheus")
 
 
 def main() -> int:

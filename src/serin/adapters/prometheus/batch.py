@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -129,13 +129,14 @@ class Batch:
         parts = list(self.parts)
         found: dict[tuple[int, str], dict[Labels, list[_Count]]] = {}
         for row in rows:
-            number = int(row.labels.get(PART, 0))
             if math.isnan(row.value):
                 continue
+            labels, number = row.labels, int(row.labels.get(PART, 0))
             part = parts[number]
-            metric = row.labels.get("__name__", "") if isinstance(part, _Selection) else ""
-            values = tuple(row.labels.get(label, "") for label in part.labels)
-            instance = COMPUTED if isinstance(part, _Evaluation) else _named(process(row.labels))
+            computed = isinstance(part, _Evaluation)
+            instance = COMPUTED if computed else _named(*[labels.get(name, "") for name in INSTANCE])
+            metric = "" if computed else labels.get("__name__", "")
+            values = tuple([labels.get(name, "") for name in part.labels])
             found.setdefault((number, metric), {}).setdefault(values, []).append(_Count(instance, row.value))
         return found
 
@@ -153,7 +154,8 @@ def _parts(counter: CounterQuery, since: float, labels: Labels, time: float, scr
 @lru_cache(maxsize=4096)
 def _selections(counter: CounterQuery, labels: Labels) -> tuple[_Selection, _Selection]:
     own, wide = (tuple(sorted(map(written, matchers))) for matchers in (counter.matchers, family(counter)))
-    return _Selection(own, labels), _Selection(wide, labels)
+    itself = _Selection(own, labels)
+    return itself, itself if own == wide else _Selection(wide, labels)
 
 
 def _promql(number: int, part: _Part, wanted: _Wanted) -> str:
@@ -171,9 +173,14 @@ def _sum(part: _Selection, wanted: _Wanted) -> str:
     return f"sum by ({by}) ({{{selector}}})"
 
 
-def _named(process: str | None) -> str | None:
-    """A short name: it is kept in the status of the experiment as long as the instance counts."""
-    return None if process is None else hashlib.blake2b(process.encode(), digest_size=8).hexdigest()
+@lru_cache(maxsize=65536)
+def _named(*who: str) -> str | None:
+    """A short name of a process; it is kept in the status of an experiment as long as the process counts.
+
+    None when the labels that would tell it from others have been summed away.
+    """
+    known = process(dict(zip(INSTANCE, who, strict=True)))
+    return None if known is None else hashlib.blake2b(known.encode(), digest_size=8).hexdigest()
 
 
 class _Answer:
@@ -188,48 +195,53 @@ class _Answer:
     def given(self) -> Snapshot | ProviderError:
         """The snapshot; an error when a counter cannot be differenced."""
         series: list[Series] = []
+        seen: dict[str, set[str | None]] = {version: set() for version in self._request.versions}
+        families: list[tuple[CounterQuery, Mapping[str, Sequence[_Count]]]] = []
         for counter in self._request.counters:
+            family = {}
+            fall = Fall.LOST if counter.metric else Fall.NOISE
             for version, labels in self._request.versions.items():
-                counts = self._counts(counter, labels, 0)
-                if trouble := _trouble(counter, counts) or _trouble(counter, self._counts(counter, labels, -1)):
+                own, family[version] = self._counts(counter, labels)
+                if trouble := _trouble(counter, own) or _trouble(counter, family[version]):
                     return ProviderError(trouble)
-                fall = Fall.LOST if counter.metric else Fall.NOISE
-                series += (Series(version, counter.name, c.instance or "", c.value, fall=fall) for c in counts)
-        families = frozenset(c.name for c in self._request.counters if self._shown(c, series))
-        return Snapshot(self._batch.time, tuple(series), families)
+                series += [Series(version, counter.name, c.instance or "", c.value, fall=fall) for c in own]
+                if counter.metric:
+                    seen[version].update(c.instance for c in own)
+            families.append((counter, family))
+        shown = frozenset(counter.name for counter, family in families if _shown(counter, family, seen))
+        return Snapshot(self._batch.time, tuple(series), shown)
 
-    def _counts(self, counter: CounterQuery, labels: Mapping[str, str], which: int) -> list[_Count]:
-        """A version's counts in the counter's first part (itself), or in its last (-1, its family)."""
+    def _counts(self, counter: CounterQuery, labels: Mapping[str, str]) -> tuple[Sequence[_Count], Sequence[_Count]]:
+        """A version's counts of the counter itself, and of its family."""
         names = tuple(sorted(labels))
         parts = _parts(counter, self._request.since, names, self._batch.time, self._batch.scrape_interval)
         if not parts:
-            return []
-        by_version = self._found.get((self._numbers[parts[which]], counter.metric or ""), {})
-        return by_version.get(tuple(labels[name] for name in names), [])
+            return (), ()
+        values, metric = tuple([labels[name] for name in names]), counter.metric or ""
+        own = self._found.get((self._numbers[parts[0]], metric), {}).get(values, ())
+        if parts[-1] is parts[0]:
+            return own, own
+        return own, self._found.get((self._numbers[parts[-1]], metric), {}).get(values, ())
 
-    def _shown(self, counter: CounterQuery, series: Sequence[Series]) -> bool:
-        """Whether an absent series of the counter is a 0: its family is shown, and by those who count the version.
 
-        A version of which other instances tell something, but none that shows the family, may be one that nobody
-        scrapes for this counter: then its absence says nothing.
-        """
-        family = {
-            version: {count.instance for count in self._counts(counter, labels, -1)}
-            for version, labels in self._request.versions.items()
-        }
-        anywhere = set().union(*family.values())
-        if not anywhere or counter.metric is None:
-            return bool(anywhere)
-        seen: dict[str, set[str]] = {}
-        for s in series:
-            if s.instance != COMPUTED:
-                seen.setdefault(s.version, set()).add(s.instance)
-        return all(family[v] or not seen.get(v) or seen[v] & anywhere for v in family)
+def _shown(counter: CounterQuery, family: Mapping[str, Sequence[_Count]], seen: Mapping[str, Set[str | None]]) -> bool:
+    """Whether an absent series of the counter is a 0: its family is shown, and by those who count the version.
+
+    family   version id -> the counts of the family
+    seen     version id -> the instances that show anything of it
+
+    A version of which other instances tell something, but none that shows the family, may be one that nobody scrapes
+    for this counter: then its absence says nothing.
+    """
+    if counter.metric is None or not any(family.values()):
+        return any(family.values())
+    anywhere = {count.instance for counts in family.values() for count in counts}
+    return all(family[v] or not seen[v] or seen[v] & anywhere for v in family)
 
 
 def _trouble(counter: CounterQuery, counts: Sequence[_Count]) -> str | None:
     """Why counts cannot be differenced, in a sentence; None when they can."""
-    if counter.metric is None:
+    if counter.metric is None or not counts:
         return None
     if any(count.instance is None for count in counts):
         return (

@@ -76,6 +76,17 @@ class Evidence(_Told):
     """the same in words: the chance to see it by accident"""
 
 
+class Dispersion(_Told):
+    """How much more the readings scatter than independent requests would."""
+
+    factor: Number = None
+    """variance as a multiple of that of independent requests"""
+    seconds: Number = None
+    """over blocks of so many seconds"""
+    history_seconds: Number = None
+    """length of the baseline's history that it was learned from"""
+
+
 class CriterionAssessment(_Told):
     """What is known of one criterion and one version."""
 
@@ -89,6 +100,12 @@ class CriterionAssessment(_Told):
     """how the version stands to the limit"""
     anytime_interval: Interval | None = None
     """interval that stays valid however often one looks"""
+    ratio_to_baseline: Interval | None = None
+    """interval of the value as a multiple of the baseline's, valid however often one looks"""
+    difference_to_baseline: Interval | None = None
+    """interval of the difference to the baseline's value, likewise"""
+    dispersion: Dispersion | None = None
+    """how much more the readings scatter than independent requests would; left out when they do not"""
     evidence_for: Evidence | None = None
     """that the version keeps the limit"""
     evidence_against: Evidence | None = None

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serin.core import words
-from serin.core.model import LimitKind, Measure, MeasureKind
+from serin.core.evidence.criterion import Sums, start
+from serin.core.model import Analysis, Interval, LimitKind, Measure, MeasureKind
 from tests.core.simulation import ERROR_RATE, MEAN_LATENCY, limit_on
 
 
@@ -46,6 +47,11 @@ def test_limits_are_said_in_the_units_of_the_metric():
     relative = limit_on(MEAN_LATENCY, 1.2, LimitKind.RELATIVE)
     assert words.limit(relative, 3.9) == "a limit of 1.2 times the baseline's 3.9 ms"
     assert words.limit(relative) == "a limit of 1.2 times the baseline's value"
+
+
+def test_an_end_of_an_interval_that_is_next_to_nothing_is_0():
+    seen = start(limit_on(ERROR_RATE, 0.05), Analysis(), horizon=10).update(Sums(100.0, 12.0))
+    assert words.estimate(limit_on(ERROR_RATE, 0.05), seen, Interval(1e-12, 0.638)) == "error rate 12 % (0 to 63.8)"
 
 
 def test_a_metric_without_units_has_none():

@@ -14,6 +14,8 @@ if TYPE_CHECKING:  # so that whoever only words numbers, as the command line doe
     from serin.core.evidence.criterion import Evidence
 
 _PREFIX = "iter8_"
+_NOTHING = 1e-6
+"""Ends of an interval that are smaller than this part of the value are 0 to a reader."""
 
 
 def number(x: float) -> str:
@@ -91,7 +93,8 @@ def estimate(criterion: Criterion, evidence: Evidence, interval: Interval | None
     if interval is None or not math.isfinite(interval.upper - interval.lower) or interval.upper == interval.lower:
         return text
     scale = 100.0 if criterion.measure.kind is MeasureKind.RATE else 1.0
-    return f"{text} ({number(scale * interval.lower)} to {number(scale * interval.upper)})"
+    lower, upper = (0.0 if abs(end) < _NOTHING * abs(value or 1.0) else end for end in (interval.lower, interval.upper))
+    return f"{text} ({number(scale * lower)} to {number(scale * upper)})"
 
 
 def against_limit(

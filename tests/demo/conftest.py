@@ -47,7 +47,7 @@ def _hurried(file: Path) -> None:
     spec: Object = experiment["spec"]
     spec["criteria"] = [QUICK]
     spec["duration"] = {"interval": "2s", "maxIterations": 6}
-    spec["trafficControl"] = {"maxIncrement": 30}
+    spec["trafficControl"] = {**(spec.get("trafficControl") or {}), "maxIncrement": 30}
     spec["analysis"] = {"mode": "independent"}
     file.write_text(yaml.safe_dump(experiment))
 

@@ -73,6 +73,29 @@ async def test_a_failing_candidate_is_rolled_back_and_the_baseline_stays(example
     assert left_by(example) == []
 
 
+async def test_the_users_of_a_group_come_first_and_all_others_at_the_end(example: Path) -> None:
+    process = await demo(example, "--scenario", "match", "--report", "report.json", "--rate", "150")
+    text = await told(process)
+    assert process.returncode == 0, text
+    report = json.loads((example / "report.json").read_text())
+    assert (report["winner"], report["requests"]["failed"]) == ("fashionmnist-v2", 0)
+    group = report["requests"]["groups"]["x-group: beta"]
+    others = {v: n - group.get(v, 0) for v, n in report["requests"]["by_version"].items()}
+    assert others["fashionmnist-v2"] / sum(others.values()) < 0.3 < group["fashionmnist-v2"] / sum(group.values())
+    assert left_by(example) == []
+
+
+async def test_one_version_is_judged_without_a_candidate(example: Path) -> None:
+    process = await demo(example, "--scenario", "performance", "--report", "report.json", "--rate", "150")
+    text = await told(process)
+    assert process.returncode == 0, text
+    report = json.loads((example / "report.json").read_text())
+    assert (report["winner"], report["outcome"]) == ("fashionmnist-v1", "BaselineWon")
+    assert set(report["requests"]["by_version"]) == {"fashionmnist-v1"}
+    assert "there was no candidate" in text
+    assert left_by(example) == []
+
+
 async def test_another_outcome_than_the_scenarios_is_an_error(example: Path) -> None:
     (example / "modelv2.yaml").write_text((example / "modelv2-failing.yaml").read_text())
     process = await demo(example, "--rate", "150")

@@ -22,8 +22,20 @@ def house() -> Iterator[House]:
     """A home as `serin up` starts it; at the end nothing of it is left."""
     with tempfile.TemporaryDirectory(prefix="serin-", dir="/tmp") as folder:
         found = House(Path(folder))
-        entrypoint = [sys.executable, "-S", str(Path(__file__).with_name("shop.py"))]
-        found.images.write_text(yaml.safe_dump({"images": {"shop:*": {"entrypoint": entrypoint}}}))
+        shop = [sys.executable, "-S", str(Path(__file__).with_name("shop.py"))]
+        collector = [
+            sys.executable,
+            "-m",
+            "serin",
+            "serve",
+            "--model-name",
+            "m",
+            "--feedback-only",
+            "--host",
+            "$(POD_IP)",
+        ]
+        images = {"shop:*": {"entrypoint": shop}, "collector:*": {"entrypoint": collector}}
+        found.images.write_text(yaml.safe_dump({"images": images}))
         asyncio.run(found.up())
         yield found
         assert asyncio.run(found.end()) == []

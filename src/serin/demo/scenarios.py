@@ -9,17 +9,30 @@ from serin.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One play. Files are in the example's folder; `models` are those that it needs trained."""
+    """One play. Files are in the example's folder; `models` are those that it needs trained.
+
+    candidate_file   None: there is no candidate, one version is judged
+    production       what runs before the experiment
+    group            the header of the users who take part, GROUP of all; None: all do
+    feedback         seconds after which the true label of each prediction is told, on average; None: never
+    """
 
     name: str
     about: str
     experiment_file: str
-    candidate_file: str
+    candidate_file: str | None
     experiment: str
     winner: str
     models: tuple[str, ...]
     baseline: str = "fashionmnist-v1"
     candidate: str = "fashionmnist-v2"
+    production: tuple[str, ...] = ("modelv1.yaml", "externalize.yaml")
+    group: tuple[str, str] | None = None
+    feedback: float | None = None
+
+
+GROUP = 0.5
+"""Share of the requests that those send who take part, where not all do."""
 
 
 SUCCESS = Scenario(
@@ -59,12 +72,46 @@ CRASH = Scenario(
     ("v1", "v2"),
 )
 
+MATCH = Scenario(
+    "match",
+    "a better model is released to the users of a group first",
+    "fashionmnist-v2-match.yaml",
+    "modelv2.yaml",
+    "fashionmnist-v2-match",
+    "fashionmnist-v2",
+    ("v1", "v2"),
+    group=("x-group", "beta"),
+)
+ACCURACY = Scenario(
+    "accuracy",
+    "a model is released if it is right often enough, by labels that come later",
+    "fashionmnist-v2-accuracy.yaml",
+    "modelv2.yaml",
+    "fashionmnist-v2-accuracy",
+    "fashionmnist-v2",
+    ("v1", "v2"),
+    production=("modelv1.yaml", "externalize.yaml", "feedback.yaml"),
+    feedback=5.0,
+)
+PERFORMANCE = Scenario(
+    "performance",
+    "the model in production is held against its limits, and no traffic is moved",
+    "fashionmnist-v1-performance.yaml",
+    None,
+    "fashionmnist-v1-performance",
+    "fashionmnist-v1",
+    ("v1",),
+)
+
 PLAYS = {
     "success": (SUCCESS,),
     "slow": (SLOW,),
     "errors": (ERRORS,),
     "crash": (CRASH,),
     "failing": (SLOW, ERRORS, CRASH),
+    "match": (MATCH,),
+    "accuracy": (ACCURACY,),
+    "performance": (PERFORMANCE,),
 }
 
 

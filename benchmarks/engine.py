@@ -6,6 +6,7 @@ The last column is the state that is stored with each iteration.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import numpy as np
 

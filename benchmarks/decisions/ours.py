@@ -13,13 +13,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.decisions.readings import Array, Readings
+from benchmarks.decisions.readings import Readings
 from benchmarks.decisions.scenarios import Case
 from benchmarks.decisions.verdicts import PROMOTED, ROLLED_BACK, UNDECIDED, Verdicts
 from serin.core import decide
 from serin.core.evidence.criterion import Evidence, Past, Sums, learn
 from serin.core.lifecycle import begin
 from serin.core.model import BASELINE, Analysis, Criterion, Mode, Plan, candidate_id
+from serin.core.reading import sums
 from serin.core.state import evidence_of
 
 ALPHA = 0.05
@@ -112,25 +113,25 @@ def judge(case: Case, readings: Readings, mode: str) -> Judged:
     return Judged(Verdicts(np.array(verdicts), np.array(decided)), taken, time.perf_counter() - began)
 
 
-def _stream(plan: Plan, readings: Readings, replication: int) -> Iterator[list[tuple[Sums, Sums]]]:
-    """At each look, for each criterion: what candidate and baseline added."""
-    columns = [_columns(c, readings, replication) for c in plan.criteria]
+Look = list[tuple[Sums | None, Sums | None]]
+"""For each criterion: what candidate and baseline added; None where it cannot be told."""
+
+
+def _stream(plan: Plan, readings: Readings, replication: int) -> Iterator[Look]:
+    """Look by look, as the engine makes sums of a reading."""
+    candidate, baseline = (
+        {counter: counts[v, replication].tolist() for counter, counts in readings.counts.items()} for v in (1, 0)
+    )
     for look in range(readings.looks):
-        yield [
-            (Sums(float(n[1, look]), float(x[1, look])), Sums(float(n[0, look]), float(x[0, look]))) for n, x in columns
-        ]
-
-
-def _columns(criterion: Criterion, readings: Readings, replication: int) -> tuple[Array, Array]:
-    trials, total = (readings.counts[c][:, replication] for c in _counters(criterion))
-    return trials, total
+        own, other = ({counter: x[look] for counter, x in of.items()} for of in (candidate, baseline))
+        yield [(sums(c, own), sums(c, other)) for c in plan.criteria]
 
 
 def _counters(criterion: Criterion) -> tuple[str, str]:
     return criterion.measure.denominator or "requests", criterion.measure.numerator
 
 
-def _one(plan: Plan, past: dict[str, Past], stream: list[list[tuple[Sums, Sums]]]) -> tuple[int, int]:
+def _one(plan: Plan, past: dict[str, Past], stream: list[Look]) -> tuple[int, int]:
     """(verdict, look at which it was said) of one experiment."""
     started = evidence_of(plan, begin(plan, 0.0, past))
     candidate, baseline = candidate_id(0), started[BASELINE]
@@ -141,7 +142,8 @@ def _one(plan: Plan, past: dict[str, Past], stream: list[list[tuple[Sums, Sums]]
         if look * seconds < warmup:
             continue
         for criterion, (of_candidate, of_baseline) in zip(plan.criteria, counted, strict=True):
-            own[criterion.id] = own[criterion.id].update(of_candidate, of_baseline, seconds)
+            if of_candidate is not None:
+                own[criterion.id] = own[criterion.id].update(of_candidate, of_baseline, seconds)
         if decide.proven_harm(plan, own, baseline) is not None:
             return ROLLED_BACK, look
         proofs = decide.proofs(plan, own, proofs)

@@ -191,6 +191,6 @@ def test_what_nobody_does_yet_is_said_before_an_experiment_waits_for_it(cli: Cli
     asked = (files / "experiment.yaml").read_text() + "  analysis:\n    exposureBudget: 5\n"
     (files / "experiment.yaml").write_text(asked)
     line = asked.splitlines().index("    exposureBudget: 5") + 1
-    sentence = f"warning: experiment.yaml:{line}: spec.analysis.exposureBudget is not supported yet; "
+    sentence = f"warning: experiment.yaml:{line}: spec.analysis.exposureBudget: no criterion counts failures; "
     assert cli("lint", "-f", "experiment.yaml").err.startswith(sentence)
     assert cli("apply", "-f", "experiment.yaml").err.startswith(sentence)

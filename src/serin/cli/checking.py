@@ -82,7 +82,8 @@ def criteria_admitted(manifests: Sequence[Manifest], known: Definitions) -> list
         if definitions is None:
             warnings = validation.metric_warnings(experiment, known)
             doubts += [f"{manifest.place.place(each.path)}{each}" for each in warnings]
-        doubts += _not_yet(manifest, convert.plan(experiment, definitions or known))
+        plan = convert.plan(experiment, definitions or known)
+        doubts += [*_not_yet(manifest, plan), *_in_vain(manifest, plan)]
     if refusals:
         raise InvalidInput("\n".join(refusals))
     return doubts
@@ -93,3 +94,10 @@ def _not_yet(manifest: Manifest, plan: Plan) -> list[str]:
     from serin.core.lifecycle import unsupported  # numpy and scipy come with it
 
     return [f"{manifest.place.place(re.split('[: ]', text)[0])}{text}" for text in unsupported(plan)]
+
+
+def _in_vain(manifest: Manifest, plan: Plan) -> list[str]:
+    """What no data could prove, or not in the time that the experiment has."""
+    from serin.core.vain import in_vain
+
+    return [f"{manifest.place.place(path)}{path}: {text}" for path, text in in_vain(plan)]

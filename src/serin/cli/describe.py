@@ -13,8 +13,10 @@ from serin.cli.events import events_about
 from serin.cli.layout import fields, table
 from serin.cli.options import command, common, pass_scope, selector
 from serin.cli.port import Home
+from serin.cli.pricing import price_of
 from serin.cli.printing import as_yaml, document, list_of, print_document
 from serin.cli.selecting import find, label_selector, parse
+from serin.cli.sharing import shares_of
 from serin.cli.tables import dig, last_seen, name, namespace
 from serin.cli.target import Scope
 from serin.control.apply import LAST_APPLIED
@@ -84,7 +86,10 @@ async def _rules(home: Home, experiment: Object) -> list[Object]:
 
 
 def _lines(kind: Kind, obj: Object, rules: Sequence[Object], events: Sequence[Object], now: float) -> list[str]:
-    lines = experiment_lines(obj, rules, now) if kind is EXPERIMENT else _generic(obj, now)
+    if kind is EXPERIMENT:
+        lines = experiment_lines(obj, rules, now, price_of(obj, now), shares_of(obj))
+    else:
+        lines = _generic(obj, now)
     return [*lines, "", *_events(events, now)]
 
 

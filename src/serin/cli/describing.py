@@ -17,13 +17,17 @@ UNKNOWN = "?"
 _SIX_DIGITS = 5e-6
 
 
-def experiment_lines(experiment: Object, rules: Sequence[Object], now: float) -> list[str]:
+def experiment_lines(
+    experiment: Object, rules: Sequence[Object], now: float, price: str = "", shares: str = ""
+) -> list[str]:
     """Everything but the events.
 
     rules    the VirtualService and the DestinationRule that the experiment uses, as far as they are there
     now      epoch seconds
+    price    what the present settings cost, in a sentence
+    shares   whether requests arrive in the shares that were asked for, in a sentence
     """
-    lines = fields(_facts(experiment, now))
+    lines = fields([*_facts(experiment, now), ("Shares", shares), ("Price", price)])
     for title, part in (
         ("Why", _reasons(experiment)),
         ("Versions", _versions(experiment)),

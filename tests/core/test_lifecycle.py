@@ -464,10 +464,9 @@ def test_a_relative_limit_judges_the_candidate_and_only_shows_the_baseline():
 
 
 NOT_YET = [
-    (replace(PLAN, criteria=(replace(LATENCY, limit=None, is_reward=True),)), "isReward"),
+    (replace(PLAN, candidates=(), criteria=(replace(LATENCY, limit=None, is_reward=True),)), "isReward"),
     (replace(PLAN, criteria=(replace(LATENCY, quantile=0.99),)), "quantile"),
-    (replace(PLAN, criteria=(replace(LATENCY, margin=0.1),)), "margin"),
-    (replace(PLAN, criteria=(replace(LATENCY, delay=60.0),)), "delay"),
+    (replace(PLAN, criteria=(replace(LATENCY, limit=None, is_reward=True, delay=60.0),)), "delay"),
     (replace(PLAN, criteria=(LATENCY,), analysis=Analysis(exposure_budget=10.0)), "exposureBudget"),
     (replace(PLAN, candidates=(), criteria=(limit_on(MEAN_LATENCY, 1.2, LimitKind.RELATIVE),)), "relative limit"),
     (replace(PLAN, candidates=("v1", "v2")), "its own candidate"),

@@ -193,9 +193,25 @@ def _evidence(known: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]], defi
         )
     lines = table(rows, indent=4)
     for version, found in known:
+        lines += paragraph(promise, 4) if (promise := _promise(version, found)) else []
         if found.get("missing"):
             lines += paragraph(f"{version.get('name')}: {found['missing']}", 4)
     return lines
+
+
+def _promise(version: Mapping[str, Any], found: Mapping[str, Any]) -> str:
+    """What the evidence holds for, apart: the time in which it was seen, and the long run."""
+    dispersion = found.get("dispersion") or {}
+    factor, seconds = dispersion.get("factor"), dispersion.get("seconds")
+    if not isinstance(factor, int | float) or not isinstance(seconds, int | float):
+        return ""
+    past = dispersion.get("history_seconds") or 0
+    learned = f"{span(float(past))} of history and since the start" if past else "the start on, without history"
+    return (
+        f"{version.get('name')}: {_number(factor)} events tell as much as one independent one, most so over {span(float(seconds))}, as learned from "
+        f"{learned}; that holds for the time that was seen, and for the long run as far as bursts and waves are of a "
+        "kind seen by now"
+    )
 
 
 def _interval(interval: Mapping[str, Any] | None) -> str:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
-from serin.core import decide
+from serin.core import contest, decide
 from serin.core.budget import budget
 from serin.core.decide import ByCriterion, Standing
+from serin.core.evidence.criterion import Evidence
 from serin.core.evidence.posterior import improvement, probabilities_of_best, probability_of_beating
 from serin.core.model import (
     BASELINE,
     Assessment,
     Criterion,
     CriterionAssessment,
+    Interval,
     MeasureKind,
     Plan,
     VersionAssessment,
@@ -23,12 +26,13 @@ from serin.core.state import State, evidence_of, rate
 def assess(plan: Plan, state: State) -> Assessment:
     """What people see. The winner is one that is proven (or has won); an end without a winner shows none."""
     evidence = evidence_of(plan, state)
-    standings = [decide.standing(plan, v, evidence, state.proofs) for v in plan.ids]
+    standings = [decide.standing(plan, v, evidence, state.proofs, state.beaten) for v in plan.ids]
     alive = [s for s in standings if s.version not in state.rolled_back]
     chances = {**dict.fromkeys(plan.ids, 0.0), **decide.win_chances(alive)}
     known = any(c.value is not None for by in evidence.values() for c in by.values())
     best_of = {c.id: _best(c, evidence) for c in plan.criteria}
-    versions = tuple(_version(plan, state, s, evidence[BASELINE], chances if known else {}, best_of) for s in standings)
+    seen = _Seen(plan, state, evidence[BASELINE], best_of, tuple(s.version for s in alive))
+    versions = tuple(_version(seen, s, chances if known else {}) for s in standings)
     best = decide.likeliest_best(plan, chances) if known else BASELINE
     winner = _winner(plan, state, alive)
     return Assessment(versions, winner or best, winner, chances[winner or best] if known else None)
@@ -44,15 +48,19 @@ def _winner(plan: Plan, state: State, alive: list[Standing]) -> str | None:
     return BASELINE if decide.is_performance(plan) else found.version
 
 
-def _version(
-    plan: Plan,
-    state: State,
-    standing: Standing,
-    baseline: ByCriterion,
-    chances: Mapping[str, float],
-    best_of: Mapping[str, Mapping[str, float]],
-) -> VersionAssessment:
-    v = standing.version
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What the assessments of all versions share. `best_of`: criterion id -> version -> chance of the best value."""
+
+    plan: Plan
+    state: State
+    baseline: ByCriterion
+    best_of: Mapping[str, Mapping[str, float]]
+    alive: tuple[str, ...]
+
+
+def _version(seen: _Seen, standing: Standing, chances: Mapping[str, float]) -> VersionAssessment:
+    v, plan, state = standing.version, seen.plan, seen.state
     return VersionAssessment(
         version=v,
         name=plan.name(v),
@@ -60,47 +68,82 @@ def _version(
         requests=state.totals.get(v, {}).get(plan.requests, 0.0),
         win_probability=chances.get(v),
         rollback=v in state.rolled_back,
-        safe=standing.proven,
-        criteria=tuple(_criterion(plan, state, standing, c, baseline, best_of) for c in plan.criteria),
+        safe=standing.proven and bool(decide.limited(plan)),
+        criteria=tuple(_criterion(seen, standing, c) for c in plan.criteria),
     )
 
 
-def _criterion(
-    plan: Plan,
-    state: State,
-    standing: Standing,
-    criterion: Criterion,
-    baseline: ByCriterion,
-    best_of: Mapping[str, Mapping[str, float]],
-) -> CriterionAssessment:
-    version, own, base, level = standing.version, standing.evidence[criterion.id], baseline[criterion.id], budget(plan)
-    lower = criterion.measure.lower_is_better
+def _criterion(seen: _Seen, standing: Standing, criterion: Criterion) -> CriterionAssessment:
+    plan, state, version = seen.plan, seen.state, standing.version
+    own, base, level = standing.evidence[criterion.id], seen.baseline[criterion.id], budget(plan)
+    lower, alpha = criterion.measure.lower_is_better, plan.analysis.false_rollback
     comparable = criterion.measure.kind is not MeasureKind.COUNTER and version != BASELINE
     compared = comparable and own.posterior.known and base.posterior.known
     judged = criterion.limit is not None and not (version == BASELINE and decide.is_relative(criterion))
-    per_second = rate(state, version, criterion.measure.denominator or plan.requests)
+    out = state.ended or version in state.rolled_back
     proof = standing.proofs.get(criterion.id)
-    missing, eta = own.missing(level.promotion, per_second) if judged and proof is None else ("", None)
-    return CriterionAssessment(
+    told = CriterionAssessment(
         criterion=criterion.id,
         metric=criterion.metric,
         value=own.value,
         credible=own.posterior.interval(),
-        anytime=own.anytime(plan.analysis.false_rollback),
+        anytime=own.anytime(alpha),
+        ratio_to_baseline=_ratio(seen, own, criterion, version) if comparable else None,
+        difference=_difference(own, base, alpha) if compared else None,
+        dispersion=own.dispersion.factor,
+        dispersion_seconds=own.dispersion.seconds,
+        history=own.history,
         improvement_over_baseline=improvement(own.posterior, base.posterior, lower) if compared else None,
         probability_of_beating_baseline=(
             probability_of_beating(own.posterior, base.posterior, lower) if compared else None
         ),
-        probability_of_being_best=best_of[criterion.id].get(version),
+        probability_of_being_best=seen.best_of[criterion.id].get(version),
+    )
+    if criterion.is_reward and criterion.limit is None:
+        return _competing(seen, standing, told, out)
+    per_second = rate(state, version, criterion.measure.denominator or plan.requests)
+    missing, eta = own.missing(level.promotion, per_second) if judged and proof is None else ("", None)
+    return replace(
+        told,
         breached=judged and own.log_against >= level.rollback,
         probability_of_satisfying=decide.satisfying(criterion, own, base) if judged else None,
         evidence_for=own.log_for if proof is None else proof,
         needed_for=level.promotion if judged else 0.0,
         evidence_against=own.log_against,
         needed_against=level.rollback if judged else 0.0,
-        eta=None if state.ended or version in state.rolled_back else eta,
-        missing="" if state.ended or version in state.rolled_back else missing,
+        eta=None if out else eta,
+        missing="" if out else missing,
     )
+
+
+def _competing(seen: _Seen, standing: Standing, told: CriterionAssessment, out: bool) -> CriterionAssessment:
+    """The evidence that a version's reward is the best: the weakest of its wins against those that are left."""
+    rivals = [v for v in seen.alive if v != standing.version]
+    if not rivals or out or decide.is_performance(seen.plan):
+        return told
+    wins = {v: standing.beaten.get(v, contest.nats(seen.plan, seen.state.duels, standing.version, v)) for v in rivals}
+    open_ = [seen.plan.name(v) for v in rivals if v not in standing.beaten]
+    return replace(
+        told,
+        evidence_for=min(wins.values()),
+        needed_for=budget(seen.plan).winner,
+        missing=f"not proven to be better than {' and '.join(open_)}" if open_ else "",
+    )
+
+
+def _ratio(seen: _Seen, own: Evidence, criterion: Criterion, version: str) -> Interval | None:
+    alpha = seen.plan.analysis.false_rollback
+    if criterion.is_reward:
+        return contest.ratio_to_baseline(seen.plan, seen.state.duels, version, alpha)
+    return own.anytime_ratio(alpha)
+
+
+def _difference(own: Evidence, base: Evidence, alpha: float) -> Interval | None:
+    """Own value minus the baseline's: both intervals at half the level hold together."""
+    mine, theirs = own.anytime(alpha / 2.0), base.anytime(alpha / 2.0)
+    if mine is None or theirs is None:
+        return None
+    return Interval(mine.lower - theirs.upper, mine.upper - theirs.lower)
 
 
 def _best(criterion: Criterion, evidence: Mapping[str, ByCriterion]) -> dict[str, float]:

@@ -10,10 +10,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from serin.core import words
+from serin.core import contest, words
 from serin.core.budget import budget
 from serin.core.evidence.criterion import Evidence
-from serin.core.evidence.posterior import probability_of_satisfying
+from serin.core.evidence.posterior import Posterior, probability_of_satisfying, win_probabilities
 from serin.core.model import (
     BASELINE,
     Criterion,
@@ -22,6 +22,7 @@ from serin.core.model import (
     MeasureKind,
     Plan,
     Reason,
+    Strategy,
 )
 
 _CUT_OFF = 0.05
@@ -43,6 +44,8 @@ class Standing:
     margin       nats by which the weakest criterion is (or is not yet) proven
     satisfying   chance to meet every criterion, None while nothing is known
     cut_off      a criterion with `cutoffTrafficOnViolation` that is probably violated, not yet proven
+    reward       what is believed of its reward, None in an experiment without one; `lower` whether less is better
+    beaten       versions whose reward it is proven to beat -> evidence in nats
     """
 
     version: str
@@ -53,6 +56,9 @@ class Standing:
     margin: float = -math.inf
     satisfying: float | None = None
     cut_off: Criterion | None = None
+    reward: Posterior | None = None
+    lower: bool = False
+    beaten: Mapping[str, float] = field(default_factory=dict)
 
 
 def limited(plan: Plan) -> tuple[Criterion, ...]:
@@ -103,9 +109,18 @@ def proofs(plan: Plan, evidence: ByCriterion, before: Mapping[str, float]) -> di
 
 
 def standing(
-    plan: Plan, version: str, evidence: Mapping[str, ByCriterion], before: Mapping[str, Mapping[str, float]]
+    plan: Plan,
+    version: str,
+    evidence: Mapping[str, ByCriterion],
+    before: Mapping[str, Mapping[str, float]],
+    beaten: Mapping[str, Mapping[str, float]] | None = None,
 ) -> Standing:
-    """How one version stands. `before`: version id -> its `proofs` at the last look."""
+    """How one version stands.
+
+    before   version id -> its `proofs` at the last look
+    beaten   version id -> the versions that it is proven to win against, see `contest.beaten`
+    """
+    reward = contest.reward(plan)
     own, baseline, limits = evidence[version], evidence[BASELINE], limited(plan)
     needed = budget(plan).promotion
     judged = [c for c in limits if version != BASELINE or not is_relative(c)]
@@ -119,10 +134,13 @@ def standing(
         evidence=own,
         proofs=proven,
         harm=proven_harm(plan, own, baseline) if judged else None,
-        proven=bool(judged) and all(c.id in proven for c in judged),
+        proven=bool(judged or reward) and all(c.id in proven for c in judged),
         margin=margin,
         satisfying=math.prod(known) if known and len(known) == len(chances) else None,
         cut_off=next((c for c in suspects if (chances[c.id] or 0.0) < _CUT_OFF and chances[c.id] is not None), None),
+        reward=own[reward.id].posterior if reward else None,
+        lower=reward is not None and reward.measure.lower_is_better,
+        beaten=(beaten or {}).get(version, {}),
     )
 
 
@@ -142,8 +160,13 @@ def win_chances(standings: Sequence[Standing]) -> dict[str, float]:
 
     Without a reward a candidate that meets its criteria is preferred to the baseline: that is what a canary is. Those
     that meet them are equals, so candidates share by their chances to; when nobody does the baseline is where the
-    traffic is safest.
+    traffic is safest. With one a version wins that meets its criteria and has the best reward of all that do.
     """
+    rewards = [s.reward for s in standings if s.reward is not None]
+    if len(rewards) == len(standings) > 1:
+        meets = [(_UNKNOWN if i else 1.0) if s.satisfying is None else s.satisfying for i, s in enumerate(standings)]
+        wins = win_probabilities(meets, rewards, standings[0].lower)
+        return {s.version: p for s, p in zip(standings, wins, strict=True)}
     feasible = {s.version: _UNKNOWN if s.satisfying is None else s.satisfying for s in standings[1:]}
     nobody = math.prod(sorted(1.0 - pi for pi in feasible.values()))
     total = math.fsum(feasible.values())
@@ -192,9 +215,27 @@ def likeliest_best(plan: Plan, chances: Mapping[str, float]) -> str:
 
 
 def winner_among(plan: Plan, standings: Sequence[Standing]) -> Standing | None:
-    """The candidate that is proven to keep every limit and is likeliest the best; in Performance the baseline."""
+    """The candidate that is proven to keep every limit, and likeliest the best or, with a reward, proven the best.
+
+    standings   of the versions that are left. In Performance the baseline wins
+    """
     proven = [s for s in standings if s.proven and (s.version != BASELINE or is_performance(plan))]
-    return max(proven, key=lambda s: (s.satisfying or 0.0, s.margin, plan.name(s.version)), default=None)
+    if contest.reward(plan) is None or is_performance(plan):
+        return max(proven, key=lambda s: (s.satisfying or 0.0, s.margin, plan.name(s.version)), default=None)
+    best = [s for s in proven if all(v == s.version or v in s.beaten for v in _rivals(standings))]
+    return max(best, key=lambda s: (min(s.beaten.values(), default=0.0), plan.name(s.version)), default=None)
+
+
+def baseline_is_best(plan: Plan, baseline: Standing, standings: Sequence[Standing]) -> bool:
+    """Whether the baseline's reward is proven not to be beaten, by the margin, by any candidate that is left."""
+    if contest.reward(plan) is None or is_performance(plan) or baseline.harm is not None:
+        return False
+    rivals = _rivals(standings) - {BASELINE}
+    return bool(rivals) and all(v in baseline.beaten for v in rivals)
+
+
+def _rivals(standings: Sequence[Standing]) -> set[str]:
+    return {BASELINE, *(s.version for s in standings)}
 
 
 def safest(plan: Plan, standings: Sequence[Standing]) -> str | None:
@@ -208,14 +249,15 @@ def unsupported(plan: Plan) -> list[str]:
     found = []
     for i, c in enumerate(plan.criteria):
         place = f"spec.criteria[{i}]"
-        if c.is_reward:
-            found.append(f"{place}.isReward: rewards are not supported yet; give {c.metric} a threshold instead")
+        if c.is_reward and is_performance(plan):
+            found.append(f"{place}.isReward: a reward needs a candidate other than the baseline to compete with")
+        if c.is_reward and c.delay and plan.strategy is not Strategy.UNIFORM:
+            found.append(
+                f"{place}.delay: rewards that come late can only be told apart while the split stays as it is; "
+                "write trafficControl.strategy: uniform"
+            )
         if c.quantile is not None:
             found.append(f"{place}.quantile: quantiles are not supported yet; leave it out and limit the mean instead")
-        if c.margin:
-            found.append(f"{place}.margin: it belongs to a reward, and rewards are not supported yet; leave it out")
-        if c.delay:
-            found.append(f"{place}.delay: it belongs to a reward, and rewards are not supported yet; leave it out")
         if is_relative(c) and is_performance(plan):
             found.append(
                 f"{place}.threshold: a relative limit needs a candidate other than the baseline; "

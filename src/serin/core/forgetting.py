@@ -27,9 +27,15 @@ def forget(plan: Plan, state: State, versions: Iterable[str]) -> State:
         for version, by in state.proofs.items()
         if version not in gone
     }
+    duels = {pair: duel for pair, duel in state.duels.items() if gone.isdisjoint(pair.split("/"))}
+    beaten = {
+        v: {u: nats for u, nats in by.items() if u not in gone} for v, by in state.beaten.items() if v not in gone
+    }
     return replace(
         state,
         proofs=proofs,
+        duels=duels,
+        beaten={v: by for v, by in beaten.items() if by},
         evidence=evidence,
         totals={v: counts for v, counts in state.totals.items() if v not in gone},
         fresh={v: counts for v, counts in state.fresh.items() if v not in gone},

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from serin.core import decide, exposure, policies, shares, traffic
+from serin.core import contest, decide, exposure, policies, shares, traffic
 from serin.core.assessment import assess
 from serin.core.budget import budget
 from serin.core.decide import ByCriterion, Standing, unsupported
@@ -73,7 +73,9 @@ def observe(plan: Plan, state: State, snapshot: Snapshot) -> tuple[State, Decisi
         return replace(state, gaps=state.gaps + 1, gap=found.gap), None
     state = _absorbed(plan, replace(state, gaps=0, gap=""), found)
     evidence = evidence_of(plan, state)
-    state = replace(state, proofs=_proofs(plan, state, evidence))
+    state = replace(
+        state, proofs=_proofs(plan, state, evidence), beaten=contest.beaten(plan, state.duels, state.beaten)
+    )
     harms = {v: decide.proven_harm(plan, evidence[v], evidence[BASELINE]) for v in _alive(plan, state)}
     proven = {v: harm for v, harm in harms.items() if harm is not None}
     if not proven:
@@ -163,13 +165,20 @@ def _absorbed(plan: Plan, state: State, found: Increments) -> State:
     evidence = evidence_of(plan, state)
     learning = [v for v in plan.ids if v not in state.rolled_back and _warm(plan, state, v, found)]
     for v in learning:
-        evidence[v] = {c.id: _updated(c, evidence[v][c.id], found, v) for c in plan.criteria}
+        evidence[v] = {
+            c.id: _updated(c, evidence[v][c.id], found, v) if _settled(state, c, found) else evidence[v][c.id]
+            for c in plan.criteria
+        }
+    reward = contest.reward(plan)
+    comparable = reward is not None and _settled(state, reward, found)
+    duels = contest.updated(plan, state.duels, learning, found.counts, found.seconds) if comparable else state.duels
     return replace(
         state,
         totals=_added(state.totals, {v: {plan.requests: n} for v, n in requests.items()}),
         fresh=_added(state.fresh, found.counts),
         requested={**state.requested, **{v: found.time for v, n in requests.items() if n > 0.0}},
         evidence=evidence,
+        duels=duels,
         mismatch=_shares_compared(plan, state, found, requests),
     )
 
@@ -183,9 +192,12 @@ def _proofs(plan: Plan, state: State, evidence: Mapping[str, ByCriterion]) -> di
 def _shares_compared(
     plan: Plan, state: State, found: Increments, requests: Mapping[str, float]
 ) -> Mapping[str, ShareEvidence]:
-    """Whether requests arrive in the shares asked for; not while a change of weights is on its way to the proxies."""
+    """Whether requests arrive in the shares asked for; not while a change of weights is on its way to the proxies.
+
+    Where only some requests take part, those of the others are among the baseline's: its share says nothing then.
+    """
     settled = state.moved + max(SETTLING, found.seconds)
-    if decide.is_performance(plan) or found.time - found.seconds < settled:
+    if decide.is_performance(plan) or plan.partial or found.time - found.seconds < settled:
         return state.mismatch
     baseline = Sums(state.weights[BASELINE], requests.get(BASELINE, 0.0))
     updated = {
@@ -207,6 +219,14 @@ def _warm(plan: Plan, state: State, version: str, found: Increments) -> bool:
         return True
     ready = state.ready.get(version)
     return ready is not None and found.time - found.seconds >= ready + plan.analysis.warmup
+
+
+def _settled(state: State, criterion: Criterion, found: Increments) -> bool:
+    """Whether what is counted now comes from requests of the split as it is: a reward may be late by its delay.
+
+    Requests of another split would be counted for the present one, and whoever gains traffic would look worse.
+    """
+    return criterion.delay <= 0.0 or found.time - found.seconds >= state.moved + criterion.delay
 
 
 def _updated(criterion: Criterion, evidence: Evidence, found: Increments, version: str) -> Evidence:
@@ -240,7 +260,9 @@ def _rolled_back_at_once(plan: Plan, state: State, proven: Mapping[str, Finding]
     """A reading has proven a violation: the candidate's weight goes to 0 now, and perhaps the experiment ends."""
     state, findings = _without(plan, state, proven)
     evidence = evidence_of(plan, state)
-    standings = [decide.standing(plan, v, evidence, state.proofs) for v in plan.ids if v not in state.rolled_back]
+    standings = [
+        decide.standing(plan, v, evidence, state.proofs, state.beaten) for v in plan.ids if v not in state.rolled_back
+    ]
     left = [s for s in standings if s.version != BASELINE]
     verdict = Verdict(()) if left else policies.without_candidates(standings[0])
     weights = _in_effect(plan, state, state.earned, left)
@@ -273,7 +295,7 @@ def _look(plan: Plan, state: State, now: float, around: Surroundings) -> Look:
         weights=state.weights,
         fresh=state.fresh,
         silent={v: state.requested.get(v) for v in plan.ids},
-        standings=tuple(decide.standing(plan, v, evidence, state.proofs) for v in plan.ids),
+        standings=tuple(decide.standing(plan, v, evidence, state.proofs, state.beaten) for v in plan.ids),
         rolled_back=state.rolled_back,
         mismatched=_mismatched(plan, state),
         rates=per_second(state, now),

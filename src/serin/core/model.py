@@ -122,6 +122,7 @@ class Plan:
 
     baseline, candidates   names of the versions
     requests               the counter that counts requests (`iter8_request_count`)
+    partial                only some requests take part (those that match); the baseline answers all others too
     """
 
     baseline: str
@@ -134,6 +135,7 @@ class Plan:
     max_increment: int = 2
     percentage: int = 100
     on_termination: OnTermination = OnTermination.TO_WINNER
+    partial: bool = False
     analysis: Analysis = field(default_factory=Analysis)
 
     @property
@@ -220,6 +222,11 @@ class CriterionAssessment:
     anytime             interval that stays valid however often one looks, at the level that decides
     evidence_for        nats (natural log of the e-value) for compliance; `needed_for` is where it is proven
     evidence_against    nats for violation; `needed_against` is where it is proven
+    ratio_to_baseline   the same as `anytime` of the ratio to the baseline's value, where the two are compared directly
+    difference          the same of the difference, from the intervals of both versions at half the level each
+    dispersion          how many events (blocks, of a mean) tell as much as one independent one, as learned so far;
+                        `dispersion_seconds` is the time scale at which it peaks, `history` the seconds of the
+                        baseline's history that taught it
     eta                 seconds until a proof is to be expected if all goes on as it is, None when it cannot be said
     missing             in words: what is still needed
     """
@@ -229,6 +236,11 @@ class CriterionAssessment:
     value: float | None = None
     credible: Interval | None = None
     anytime: Interval | None = None
+    ratio_to_baseline: Interval | None = None
+    difference: Interval | None = None
+    dispersion: float = 1.0
+    dispersion_seconds: float = 0.0
+    history: float = 0.0
     improvement_over_baseline: Interval | None = None
     probability_of_beating_baseline: float | None = None
     probability_of_being_best: float | None = None

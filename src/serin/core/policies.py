@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from serin.core import decide, words
+from serin.core import contest, decide, words
 from serin.core.budget import budget
 from serin.core.decide import Standing
 from serin.core.model import BASELINE, Criterion, Finding, Outcome, Plan, Reason
@@ -156,7 +156,8 @@ def nothing_seen(look: Look) -> Verdict | None:
         who = " and ".join(f"of {look.plan.name(v)} {words.since(look.silent[v])}" for v in served)
         return _hold(Finding(Reason.NO_DATA, f"no requests seen, {who}; traffic stays as it is"))
     busy = [v for v in served if requests[v] > 0.0]
-    blind = [c for c in decide.limited(look.plan) if not any(decide.measured(c, look.fresh.get(v, {})) for v in busy)]
+    wanted = [c for c in look.plan.criteria if c.limit is not None or c.is_reward]
+    blind = [c for c in wanted if not any(decide.measured(c, look.fresh.get(v, {})) for v in busy)]
     if not blind:
         return None
     return _hold(*(Finding(Reason.NO_DATA, _blindness(look, c, busy), criterion=c.id) for c in blind))
@@ -188,10 +189,12 @@ def proven_best(look: Look) -> Verdict | None:
     if not (look.over or look.plan.analysis.early_stop):
         return None
     best = decide.winner_among(look.plan, look.judged)
+    if best is None and decide.baseline_is_best(look.plan, look.standings[0], look.alive):
+        best = look.standings[0]
     if best is None or look.now - look.started < look.plan.analysis.min_duration:
         return None
     finding = Finding(Reason.PROVEN_SAFE, _proof(look, best), best.version)
-    if decide.is_performance(look.plan):
+    if best.version == BASELINE or decide.is_performance(look.plan):
         return Verdict((finding,), Outcome.BASELINE_WON, winner=BASELINE)
     return Verdict((finding,), Outcome.PROMOTED, winner=best.version)
 
@@ -240,8 +243,8 @@ def progress(look: Look, standing: Standing) -> str:
     """The criterion that is farthest from proof: what is seen, and what a proof still needs."""
     needed = budget(look.plan).promotion
     limits = decide.limited(look.plan)
-    if not limits:
-        return "no criterion has a threshold: nothing can be proven"
+    if not limits or (standing.proven and contest.reward(look.plan) is not None):
+        return _race(look, standing)
     open_ = [c for c in limits if c.id not in standing.proofs]
     weakest = min(open_ or limits, key=lambda c: standing.evidence[c.id].log_for)
     evidence = standing.evidence[weakest.id]
@@ -253,7 +256,7 @@ def progress(look: Look, standing: Standing) -> str:
 
 
 def _how_far(look: Look, standing: Standing) -> Finding:
-    if standing.proven:
+    if standing.proven and contest.reward(look.plan) is None:
         left = look.plan.iterations - look.iteration
         text = f"{_proof(look, standing)}; {left} of {look.plan.iterations} iterations to go"
         return Finding(Reason.PROVEN_SAFE, text, standing.version)
@@ -263,11 +266,52 @@ def _how_far(look: Look, standing: Standing) -> Finding:
 
 
 def _proof(look: Look, standing: Standing) -> str:
-    """Every limit with what was seen, and how strong the weakest proof is."""
-    seen = ", ".join(_seen(look, standing, c) for c in decide.limited(look.plan))
+    """Every limit with what was seen, and how strong the weakest proof is; with a reward, the weakest win too."""
+    if contest.reward(look.plan) is not None and not decide.is_performance(look.plan):
+        return f"{_best_reward(look, standing)}{_limits_kept(look, standing)}"
     needed = budget(look.plan).promotion
+    seen = ", ".join(_seen(look, standing, c) for c in decide.limited(look.plan))
     chance, enough = words.one_in(standing.margin + needed), words.one_in(needed)
     return f"proven, {seen}; a version that violates it shows this with a chance of at most {chance} ({enough} needed)"
+
+
+def _best_reward(look: Look, standing: Standing) -> str:
+    alive = {BASELINE, *(s.version for s in look.alive)} - {standing.version}
+    weakest = min((standing.beaten[v] for v in alive), default=0.0)
+    return (
+        f"proven the best, {_rewards(look)}; a version that is not shows this with a chance of at most "
+        f"{words.one_in(weakest)} ({words.one_in(budget(look.plan).winner)} needed)"
+    )
+
+
+def _limits_kept(look: Look, standing: Standing) -> str:
+    limits = decide.limited(look.plan) if standing.version != BASELINE else ()
+    return f"; {', '.join(_seen(look, standing, c) for c in limits)}" if limits else ""
+
+
+def _rewards(look: Look) -> str:
+    """The reward of every version that is left: `books 0.061 of v2, 0.05 of v1`."""
+    criterion = contest.reward(look.plan)
+    if criterion is None:
+        return ""
+    standings = (*look.alive, look.standings[0])
+    values = [(s, s.evidence[criterion.id].value) for s in standings]
+    told = [
+        f"{'unknown' if x is None else words.amount(x, criterion.measure)} of {look.plan.name(s.version)}"
+        for s, x in values
+    ]
+    return f"{words.metric(criterion)} {', '.join(told)}"
+
+
+def _race(look: Look, standing: Standing) -> str:
+    """Against whom it is still open who has the better reward."""
+    if contest.reward(look.plan) is None:
+        return "no criterion has a threshold: nothing can be proven"
+    rivals = [v for v in (BASELINE, *(s.version for s in look.alive)) if v not in (standing.version, *standing.beaten)]
+    if not rivals:
+        return f"its reward is proven the best: {_rewards(look)}"
+    against = " and ".join(look.plan.name(v) for v in rivals)
+    return f"{_rewards(look)}; not proven yet to be better than {against}"
 
 
 def _seen(look: Look, standing: Standing, criterion: Criterion) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from serin.core.evidence import criterion as judged
 from serin.core.evidence.criterion import Evidence
+from serin.core.evidence.duel import Duel
 from serin.core.evidence.mismatch import ShareEvidence
 from serin.core.model import BASELINE, Criterion, Finding, Outcome, Plan, Reason
 from serin.core.observation import Series, Snapshot
@@ -40,6 +41,8 @@ class State:
     evidence      version id -> criterion id -> evidence, or its JSON as long as nobody has asked for it
     past          criterion id -> what the baseline's history says, as JSON: constant
     proofs        version id -> criterion id -> highest evidence (nats) that the limit is kept, where that is proven
+    duels         `later/earlier` version -> who of the two has the better reward, or its JSON
+    beaten        version id -> version ids that it is proven to win against -> highest evidence for it, in nats
     mismatch      candidate id -> evidence that requests do not arrive in the shares asked for
     rolled_back   version id -> why
     gaps          readings in a row that could not be used; `gap` says why the last one could not
@@ -63,6 +66,8 @@ class State:
     evidence: Mapping[str, Mapping[str, Evidence | Raw]] = field(default_factory=dict)
     past: Mapping[str, Raw] = field(default_factory=dict)
     proofs: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    duels: Mapping[str, Duel | Raw] = field(default_factory=dict)
+    beaten: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     mismatch: Mapping[str, ShareEvidence] = field(default_factory=dict)
     rolled_back: Mapping[str, Finding] = field(default_factory=dict)
     gaps: int = 0
@@ -93,6 +98,8 @@ class State:
             "evidence": {v: {c: _raw_evidence(e) for c, e in by.items()} for v, by in self.evidence.items()},
             "past": {c: dict(kept) for c, kept in self.past.items()},
             "proofs": {v: dict(by) for v, by in self.proofs.items()},
+            "duels": {k: d.to_json() if isinstance(d, Duel) else d for k, d in self.duels.items()},
+            "beaten": {v: dict(by) for v, by in self.beaten.items()},
             "mismatch": {v: m.to_json() for v, m in self.mismatch.items()},
             "rolledBack": {v: [f.reason, f.text, f.criterion] for v, f in self.rolled_back.items()},
             "gaps": [self.gaps, self.gap],
@@ -203,6 +210,8 @@ def _from_plain(plain: Raw) -> State:
         evidence={v: dict(by) for v, by in plain["evidence"].items()},
         past={c: dict(kept) for c, kept in plain["past"].items()},
         proofs={v: dict(by) for v, by in plain["proofs"].items()},
+        duels=dict(plain["duels"]),
+        beaten={v: dict(by) for v, by in plain["beaten"].items()},
         mismatch={v: ShareEvidence.from_json(m) for v, m in plain["mismatch"].items()},
         rolled_back={v: Finding(Reason(r), text, v, c) for v, (r, text, c) in plain["rolledBack"].items()},
         gaps=int(plain["gaps"][0]),

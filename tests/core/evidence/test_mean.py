@@ -31,8 +31,8 @@ PLAIN = Scale(1.0, 6.0, 1.0)
 )
 def test_golden_values(side: int, inflation: float, nats: float) -> None:
     steps, log_weights = _steps(1.1, side, True)
-    sums = [np.array([x]) for x in (6.0, 600.0, -55.0, 9.0)]
-    found = log_bayes_factor(*sums, steps, log_weights, Scale(1.0, 4.0, inflation))
+    n, sxx, sxz, szz = (np.array([x]) for x in (6.0, 600.0, -55.0, 9.0))
+    found = log_bayes_factor(n, sxx, sxz, szz, steps, log_weights, Scale(1.0, 4.0, inflation))
     assert found == pytest.approx([nats], abs=1e-8)
 
 

@@ -68,7 +68,7 @@ def _criterion(criterion: CriterionAssessment) -> Json:
             },
         },
     }
-    if criterion.needed_for or criterion.breached or criterion.probability_of_satisfying is not None:
+    if criterion.needed_against or criterion.breached or criterion.probability_of_satisfying is not None:
         told["threshold_assessment"] = {
             "threshold_breached": criterion.breached,
             "probability_of_satisfying_threshold": number(criterion.probability_of_satisfying),
@@ -81,6 +81,16 @@ def _evidence(criterion: CriterionAssessment) -> Json:
     told: Json = {}
     if criterion.anytime is not None:
         told["anytime_interval"] = _interval(criterion.anytime)
+    if criterion.ratio_to_baseline is not None:
+        told["ratio_to_baseline"] = _interval(criterion.ratio_to_baseline)
+    if criterion.difference is not None:
+        told["difference_to_baseline"] = _interval(criterion.difference)
+    if criterion.dispersion > 1.0:
+        told["dispersion"] = {
+            "factor": number(criterion.dispersion),
+            "seconds": number(criterion.dispersion_seconds),
+            "history_seconds": number(criterion.history),
+        }
     if criterion.needed_for:
         told["evidence_for"] = _proof(criterion.evidence_for, criterion.needed_for)
     if criterion.needed_against:

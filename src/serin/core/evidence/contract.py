@@ -152,7 +152,7 @@ class Evidence(ABC):
 
         needed    nats at which compliance counts as proven
         rate      trials of this version per second at present
-        returns   ("4 of 6 blocks seen, about 12 s to go", 12.0); ("", 0.0) when proven; seconds None when nobody knows
+        returns   ("3 of 4 blocks seen, about 10 s to go", 10.0); ("", 0.0) when proven; seconds None when nobody knows
         """
 
     def at_end(self) -> Evidence:

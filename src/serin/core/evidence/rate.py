@@ -22,7 +22,7 @@ HARM = 1
 SAFE = -1
 
 _CEILING = 0.999
-_TINY = 1e-12
+_TINY = 1e-9
 _REACH = len(EFFECTS)
 RATIOS: Array = STEP * np.arange(-_REACH, _REACH + 1, dtype=np.float64)
 """Log ratios, relative to the limit, at which evidence about a ratio is kept; the limit is in the middle."""
@@ -118,7 +118,7 @@ def interval_of_rate(events: float, trials: float, level: float) -> Interval:
     estimate = min(max(events / trials, _TINY), 1.0 - _TINY)
     lower = 0.0 if events <= 0 else _last_unrefuted(events, trials, estimate, level, HARM)
     upper = 1.0 if events >= trials else _last_unrefuted(events, trials, estimate, level, SAFE)
-    return Interval(lower, upper)
+    return Interval(lower if lower > 2.0 * _TINY else 0.0, upper if upper < 1.0 - 2.0 * _TINY else 1.0)
 
 
 def _last_unrefuted(events: float, trials: float, estimate: float, level: float, side: int) -> float:

@@ -14,6 +14,7 @@ from benchmarks.decisions.measures import Share
 from benchmarks.decisions.readings import ERRORS, LATENCY, REQUESTS, REWARD, Array, Readings
 from benchmarks.decisions.run import Task
 from benchmarks.decisions.scenarios import CASES, Case
+from benchmarks.decisions.targets import rate_target
 from benchmarks.decisions.traffic import Frame, path
 from benchmarks.decisions.verdicts import PROMOTED, ROLLED_BACK, UNDECIDED, Verdicts, both
 
@@ -176,6 +177,16 @@ def test_intervals_of_shares_are_exact() -> None:
     low, high = Share(0, 2000).interval
     assert low == 0.0
     assert high == pytest.approx(1.0 - 0.025 ** (1 / 2000))
+
+
+@pytest.mark.parametrize(
+    ("shares", "verdict"),
+    [([(0, 2000)], "met"), ([(90, 2000)], "not shown"), ([(0, 2000), (120, 2000)], "missed"), ([], "not yet")],
+)
+def test_a_target_is_met_only_when_chance_cannot_have_helped(shares: list[tuple[int, int]], verdict: str) -> None:
+    found = rate_target("something wrong", 0.05, [(f"case {n}", Share(n, of)) for n, of in shares])
+    assert found.verdict == verdict
+    assert found.where == (f"case {shares[-1][0]}" if shares else "")
 
 
 def test_tables_are_written_between_their_markers_only() -> None:

@@ -20,6 +20,7 @@ from lab.part import Part
 from serin.errors import SerinError
 
 _LOOK_EVERY = 1.0
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main() -> int:
@@ -29,7 +30,7 @@ def main() -> int:
     parser.add_argument("--name", default="lab", help="several labs run side by side under different names")
     parser.add_argument("--scrape-interval", type=float, default=5.0, metavar="SECONDS")
     given = parser.parse_args()
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in _ENDING:
         signal.signal(number, _as_by_ctrl_c)
     try:
         if given.what == "build":
@@ -57,7 +58,11 @@ def _run(name: str, scrape_interval: float) -> None:
     began = time.monotonic()
     with Lab(name, scrape_interval=scrape_interval, say=_say) as lab:
         print(f"\nThe lab is up after {time.monotonic() - began:.0f} s.\n\n{_welcome(lab)}", flush=True)
-        _watch(lab)
+        try:
+            _watch(lab)
+        finally:  # an impatient second Ctrl-C would leave half of it
+            for number in _ENDING:
+                signal.signal(number, signal.SIG_IGN)
 
 
 def _watch(lab: Lab) -> None:

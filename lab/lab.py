@@ -204,7 +204,7 @@ class Lab:
         self._identities = identities.make(self.folder, address, secrets.token_urlsafe())
         self.kubeconfig = self._identities.kubeconfig(identities.ADMIN, self._identities.admin_token)
         self.api = self._identities.server
-        self.gateway = f"http://{address}:{mesh.HTTP}"
+        self.gateway = f"http://{address}"
         self.gateway_admin = f"http://{address}:{mesh.ADMIN}"
         self.prometheus = f"http://{address}:{prometheus.PORT}"
         self._istiod = f"http://{address}:{mesh.DEBUG}"

@@ -19,7 +19,7 @@ from lab.errors import PartFailed
 from lab.namespace import Namespace
 from serin.adapters.local.processes import launch
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 _PAUSE = 0.05
 UNKEPT = httpx2.Limits(max_keepalive_connections=0)
 """Connections that are closed after each request, so that nobody has to close them in the end."""

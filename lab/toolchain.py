@@ -41,7 +41,9 @@ def _new_enough(path: Path) -> bool:
 
 
 def _inside(folder: Path) -> Path | None:
-    return next((path for path in folder.glob("**/bin/go") if os.access(path, os.X_OK)), None)
+    """Go itself; the wheel's `bin/go` is a script around it."""
+    path = folder / "go" / "bin" / "go"
+    return path if os.access(path, os.X_OK) else None
 
 
 def _fetch(folder: Path) -> None:

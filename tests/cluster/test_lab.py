@@ -213,7 +213,7 @@ def test_an_account_may_do_what_rbac_gives_it(stage):
     assert refusals == ["deployments"]
 
 
-def test_what_a_killed_owner_leaves_is_ended_and_cleaned_up(tmp_path):
+def test_what_a_killed_owner_leaves_is_ended_and_cleaned_up(lab):
     name = f"killed-{os.getpid()}"
     program = f"""
 import sys, time

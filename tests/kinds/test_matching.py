@@ -145,11 +145,12 @@ async def test_at_the_end_everybody_goes_to_the_winner_and_no_match_stays(place:
     await place.stage("v1", "v2")
     match = {"http": [{"headers": {"x-group": {"exact": "beta"}}}]}
     limit = {"metric": "iter8_error_rate", "threshold": {"type": "absolute", "value": 0.2}}
-    async with place.traffic(x_group="beta") as beta, place.traffic() as rest:
+    # Long enough, and with so many others, that their requests at the baseline would look like a broken split.
+    async with place.traffic(x_group="beta") as beta, place.traffic(rate=150.0) as rest:
         await place.apply(
             place.experiment(
                 criteria=[limit],
-                duration={"interval": "2s", "maxIterations": 4},
+                duration={"interval": "8s", "maxIterations": 4},
                 trafficControl={"maxIncrement": 30, "match": match},
             )
         )

@@ -44,6 +44,7 @@ def plan(experiment: Experiment, known: Definitions) -> model.Plan:
         max_increment=spec.traffic_control.max_increment,
         percentage=spec.traffic_control.percentage,
         on_termination=spec.traffic_control.on_termination,
+        partial=bool(spec.traffic_control.match and spec.traffic_control.match.http),
         analysis=_analysis(spec.analysis),
     )
 

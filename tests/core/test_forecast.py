@@ -68,6 +68,7 @@ SCENES = [
     pytest.param(ERRORS, Version(errors=0.001), Version(errors=0.001), Version(errors=0.05), id="errors"),
     pytest.param(LATENCY, Version(), Version(), Version(latency=6.0), id="latency"),
 ]
+BOUGHT = Criterion("0", "bought", replace(ERROR_RATE, lower_is_better=False), is_reward=True)
 
 
 @pytest.mark.parametrize(("criterion", "baseline", "good", "bad"), SCENES)
@@ -78,6 +79,19 @@ def test_half_of_the_real_experiments_need_as_long_as_forecast(criterion, baseli
         times, requests = simulated(plan, baseline, candidate)
         assert agrees(expected.median, times), (expected, sorted(times))
         assert agrees(expected.median_requests, requests), (expected, sorted(requests))
+
+
+def test_a_better_reward_wins_when_it_is_forecast_to():
+    plan = plan_of(BOUGHT, analysis=Analysis(early_stop=True), strategy=Strategy.UNIFORM)
+    asked = Assumed(RATE, {"0": Behaviour(0.2)}, {"0": Behaviour(0.3)}, {}, reading=5.0)
+    found = forecast(plan, asked)
+    times, requests = simulated(plan, Version(errors=0.2), Version(errors=0.3))
+    assert found.promote
+    assert agrees(found.promote.median, times), (found.promote, sorted(times))
+    assert agrees(found.promote.median_requests, requests)
+    worse = forecast(plan, replace(asked, good={"0": Behaviour(0.1)}), 4)
+    assert worse.win
+    assert worse.win.median == math.inf
 
 
 def test_the_check_would_notice_a_forecast_that_is_wrong_by_half():

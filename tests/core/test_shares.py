@@ -49,6 +49,11 @@ def test_permuting_the_candidates_permutes_the_shares(versions, strategy, order)
     assert turned == pytest.approx(found, abs=1e-9)
 
 
+def test_chances_too_large_to_add_up_are_equal():
+    versions = {v: Contender(1.7e308) for v in IDS[:2]}
+    assert shares(Strategy.PROGRESSIVE, versions) == {IDS[0]: 0.5, IDS[1]: 0.5}
+
+
 def test_progressive_follows_the_chance_and_uniform_is_equal():
     versions = {v: Contender(p) for v, p in zip(IDS, (0.001, 0.6, 0.399), strict=False)}
     assert shares(Strategy.PROGRESSIVE, versions) == pytest.approx({v: c.win for v, c in versions.items()})

@@ -39,7 +39,11 @@ class Told:
         every = f"{plan.iterations} iterations of {words.span(plan.interval)}, {words.span(found.seconds)} in all"
         traffic = f"{words.number(self.assumptions.rate)} requests/s"
         lines = [*paragraph(f"{self.name}: {every}; {traffic}", 0), ""]
-        lines += self._table() if found.criteria else ["  no criterion has a threshold: nothing is to be proven"]
+        lines += (
+            self._table()
+            if found.criteria or found.win
+            else ["  no criterion has a threshold: nothing is to be proven"]
+        )
         lines += ["", *(line for text in self._notes() for line in paragraph(text, 2))]
         for text in self.warnings():
             lines += paragraph(text, 2, "warning: ")
@@ -52,7 +56,9 @@ class Told:
         found = self.found
         rows = [["CRITERION", "PROMOTE (90 %)", "REQUESTS", "ROLL BACK (90 %)", "REQUESTS"]]
         rows += [[_criterion(c.criterion), *self._cells(c.promote), *self._cells(c.rollback)] for c in found.criteria]
-        if len(found.criteria) > 1:
+        if found.win is not None:
+            rows.append(["a better reward", *self._cells(found.win), "", ""])
+        if len(rows) > 2:
             rows.append(["all of them", *self._cells(found.promote), *self._cells(found.rollback)])
         return table(rows)
 
@@ -122,6 +128,7 @@ class Told:
                 }
                 for each in self.found.criteria
             ],
+            "win": _document(self.found.win),
             "promote": _document(self.found.promote),
             "rollback": _document(self.found.rollback),
             "warnings": self.warnings(),

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from serin.core import decide, paths
+from serin.core import contest, decide, paths
 from serin.core.budget import budget
 from serin.core.evidence.contract import UNIT
 from serin.core.evidence.criterion import Evidence, Past, Sums, learn
@@ -36,6 +36,8 @@ _COARSEST = UNIT
 
 _FINENESS = 12.0
 """A reading is at most about this part of the time since the candidate had its first requests."""
+
+_WIN = "win"
 
 _PATIENT = 5.0
 """Seconds of the shortest reading where a promotion is followed: nothing is proven for a version by a single second."""
@@ -112,6 +114,8 @@ class Forecast:
     seconds    the length of the experiment
     followed   seconds for which it was followed; times beyond are estimated, and an infinite one is only known to be
                beyond
+    win        the reward is proven to be better than the baseline's; None without a reward, or where nothing is
+               assumed of it
     promote    every criterion is proven to be kept, at an iteration; None without a limit
     rollback   a violation is proven, whichever criterion it is of: the slowest of them
     """
@@ -119,6 +123,7 @@ class Forecast:
     seconds: float
     followed: float
     criteria: tuple[CriterionForecast, ...] = field(default=())
+    win: Expected | None = None
     promote: Expected | None = None
     rollback: Expected | None = None
 
@@ -149,8 +154,7 @@ class _Aim:
         if self.for_it:
             _, eta = evidence.missing(self.needed, pace)
             return math.inf if eta is None else eta
-        growth = evidence.log_against / time
-        return (self.needed - evidence.log_against) / growth if growth > 0.0 else math.inf
+        return _growing(evidence.log_against, self.needed, time)
 
 
 def forecast(plan: Plan, assumed: Assumed, count: int = PATHS) -> Forecast:
@@ -160,8 +164,9 @@ def forecast(plan: Plan, assumed: Assumed, count: int = PATHS) -> Forecast:
     quick = _Setting.of(plan, assumed, plan.criteria, count, assumed.reading)
     kept, broken = ([c for c in limits if c.id in known] for known in (assumed.good, assumed.bad))
     keeping, breaking = _Aim(needed.promotion, True), _Aim(needed.rollback, False)
-    good = [_lived(setting, assumed.good, kept, path, keeping) for path in range(count)] if kept else []
-    promote = {c.id: _expected([life[c.id] for life in good], length) for c in kept}
+    followed = kept or [c for c in plan.criteria if c.is_reward and c.id in assumed.good]
+    good = [_lived(setting, assumed.good, kept, path, keeping) for path in range(count)] if followed else []
+    promote = {c: _expected([life[c] for life in good], length) for c in (good[0] if good else ())}
     rollback = {
         c.id: _expected([_lived(quick, assumed.bad, [c], path, breaking)[c.id] for path in range(count)], length)
         for c in broken
@@ -170,6 +175,7 @@ def forecast(plan: Plan, assumed: Assumed, count: int = PATHS) -> Forecast:
         length,
         sum(seconds for seconds, _ in setting.readings),
         tuple(CriterionForecast(c, promote.get(c.id), rollback.get(c.id)) for c in limits),
+        promote.get(_WIN),
         _expected([_at_an_iteration(plan, list(life.values())) for life in good], length) if good else None,
         max(rollback.values(), key=lambda e: (e.median, e.p90), default=None),
     )
@@ -248,14 +254,16 @@ def _lived(
     begun, ramp = setting.begun, Ramp(plan, assumed.rate, frozenset(c.id for c in criteria))
     judged = BASELINE if decide.is_performance(plan) else plan.ids[1]
     own, baseline = dict(begun[judged]), dict(begun[BASELINE])
+    contests = bool(rewards) and aim.for_it and judged != BASELINE
+    duels: contest.Duels = {}
     found: dict[str, _Proof] = {}
     time = requests = 0.0
     for k, (seconds, iterates) in enumerate(setting.readings):
         time += seconds
         pace = assumed.rate * ramp.share, assumed.rate * ramp.rest
         requests += pace[0] * seconds
-        for c in (*criteria, *rewards):
-            if c.id in found:  # what is proven stays proven, and steers traffic no more
+        for c in (*criteria, *(r for r in rewards if r not in criteria)):
+            if c.id in found and not c.is_reward:  # what is proven stays proven, and steers traffic no more
                 continue
             mine, other = (
                 _sums(c, behaviours[c.id], n * seconds, float(scores[path, k]))
@@ -268,18 +276,37 @@ def _lived(
             if decide.is_relative(c) or c.is_reward:
                 baseline[c.id] = baseline[c.id].update(other, other, seconds)
             ended = iterates and time >= plan.interval * plan.iterations - 1e-9
-            if c in criteria and aim.reached(own[c.id].at_end() if ended else own[c.id]):
+            if c.is_reward and contests and _WIN not in found:
+                duels = contest.updated(plan, duels, (BASELINE, judged), _counts(c, judged, mine, other), seconds)
+                if BASELINE in contest.beaten(plan, duels, {}).get(judged, {}):
+                    found[_WIN] = _Proof(time + c.delay, requests)
+            if c in criteria and c.id not in found and aim.reached(own[c.id].at_end() if ended else own[c.id]):
                 found[c.id] = _Proof(time, requests)
-        if len(found) == len(criteria):
+        if len(found) == len(criteria) + contests:
             return found
         if iterates:
             ramp.iterate(own, baseline)
     pace_now = assumed.rate * ramp.share
-    for c in criteria:
-        if c.id not in found:
-            to_go = aim.to_go(own[c.id], time, pace_now)
-            found[c.id] = _Proof(time + to_go, requests + (pace_now * to_go if math.isfinite(to_go) else math.inf))
+    rest = {c.id: aim.to_go(own[c.id], time, pace_now) for c in criteria if c.id not in found}
+    if contests and _WIN not in found:
+        rest[_WIN] = _growing(contest.nats(plan, duels, judged, BASELINE), budget(plan).winner, time)
+    for name, to_go in rest.items():
+        found[name] = _Proof(time + to_go, requests + (pace_now * to_go if math.isfinite(to_go) else math.inf))
     return found
+
+
+def _counts(criterion: Criterion, judged: str, own: Sums, baseline: Sums) -> dict[str, dict[str, float]]:
+    """Two versions' sums as the counters that they come from."""
+    measure = criterion.measure
+    return {
+        v: {measure.numerator: seen.total, str(measure.denominator): seen.trials}
+        for v, seen in ((judged, own), (BASELINE, baseline))
+    }
+
+
+def _growing(reached: float, needed: float, time: float) -> float:
+    """Seconds until evidence is there that goes on growing as it has."""
+    return (needed - reached) * time / reached if reached > 0.0 else math.inf
 
 
 def _sums(criterion: Criterion, behaviour: Behaviour, requests: float, score: float) -> Sums:

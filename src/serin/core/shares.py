@@ -72,7 +72,7 @@ def shares(strategy: Strategy, versions: Mapping[str, Contender], lower_is_bette
     if not names:
         return {}
     win = {v: max(0.0, c.win) if math.isfinite(c.win) else 0.0 for v, c in versions.items()}
-    total = math.fsum(win.values())
+    total = sum(sorted(win.values()))  # fsum would refuse what adds up to more than a float holds
     if strategy is Strategy.UNIFORM or total <= 0.0 or not math.isfinite(total):
         return dict.fromkeys(names, 1.0 / len(names))
     win = {v: chance / total for v, chance in win.items()}

@@ -126,11 +126,12 @@ class Record:
 def merge_patch(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
     """The JSON merge patch (RFC 7386) that makes `before` into `after`; empty when they are equal.
 
-    A value of None in `after` reads as absent, as it would once written.
+    A value of None in `after` reads as absent, as it would once written; within lists too, where an API server leaves
+    it out.
     """
     patch: dict[str, Any] = {}
     for key in before.keys() | after.keys():
-        old, new = before.get(key), after.get(key)
+        old, new = _stored(before.get(key)), _stored(after.get(key))
         if old == new:
             continue
         if isinstance(old, Mapping) and isinstance(new, Mapping):
@@ -139,3 +140,16 @@ def merge_patch(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str
         else:
             patch[key] = copy.deepcopy(new)
     return patch
+
+
+def _stored(value: Any) -> Any:
+    """A list as it reads once it is written: fields of its objects that are None are not there."""
+    if isinstance(value, list):
+        return [_without_nulls(each) for each in value]
+    return value
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_nulls(each) for key, each in value.items() if each is not None}
+    return _stored(value)

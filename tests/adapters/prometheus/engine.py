@@ -78,6 +78,8 @@ def evaluate(query: str, series: Iterable[Row]) -> list[Row]:
 
 def _evaluate(expression: object, series: list[Row]) -> list[Row]:
     match expression:
+        case Call() if expression.func.name == "vector":
+            return [Row({}, expression.args[0].val)]
         case ParenExpr():
             return _evaluate(expression.expr, series)
         case BinaryExpr() if str(expression.op) == "or":

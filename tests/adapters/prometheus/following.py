@@ -24,13 +24,17 @@ class RealClock:
 
 @dataclass
 class Following:
-    """One experiment's readings: the last one, and what has been counted since the first."""
+    """One experiment's readings: the last one, and what has been counted since the first.
+
+    absences   readings without any series, after one that had some
+    """
 
     metrics: PrometheusMetrics
     request: ReadRequest
     last: Snapshot | None = None
     totals: dict[tuple[str, str], float] = field(default_factory=dict)
     steps: list[Increments] = field(default_factory=list)
+    absences: int = 0
 
     async def read(self) -> Snapshot:
         """One reading, taken in."""
@@ -38,6 +42,7 @@ class Following:
         if isinstance(answer, Exception):
             raise answer
         if self.last is None or answer.time > self.last.time:
+            self.absences += bool(self.last and self.last.series and not answer.series)
             found = increments(self.last, answer, list(self.request.versions))
             self.last = origin(self.last, answer, found)
             self.steps.append(found)
@@ -46,7 +51,7 @@ class Following:
                     self.totals[version, counter] = self.totals.get((version, counter), 0.0) + n
         return answer
 
-    async def until(self, shown: Callable[[Snapshot], bool], what: str, seconds: float = 20.0) -> Snapshot:
+    async def until(self, shown: Callable[[Snapshot], bool], what: str, seconds: float = 60.0) -> Snapshot:
         """Read until something is shown, or fail."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:

@@ -19,8 +19,8 @@ from urllib.request import urlopen
 from lab import debian
 from lab.build import cache_folder
 
-SCRAPES = 0.25
-"""Seconds between two scrapes."""
+SCRAPES = 0.5
+"""Seconds between two scrapes, and within which one has to be done: a busy machine needs them."""
 
 Labels = tuple[tuple[str, str], ...]
 

@@ -100,6 +100,32 @@ async def test_a_request_that_is_refused_spoils_no_other() -> None:
     await metrics.aclose()
 
 
+async def test_a_source_that_refuses_everything_is_not_asked_for_each() -> None:
+    prometheus = Played(world(1), poison="(")
+    metrics = prometheus.metrics()
+    with pytest.raises(ProviderError, match="refuses the query"):
+        await prometheus.read(metrics, *map(shop, range(16)))
+    assert len(prometheus.queries) == 2
+    await metrics.aclose()
+
+
+@pytest.mark.parametrize(
+    ("reply", "sentence"),
+    [
+        (httpx2.Response(413, html="<html>"), "refuses the query: it answers 413"),
+        (httpx2.Response(422, json={"status": "error", "errorType": "422", "error": "no"}), "refuses the query: no"),
+    ],
+)
+async def test_a_batch_that_is_too_large_is_asked_for_in_parts(reply, sentence) -> None:
+    prometheus = Played(world(1, 2))
+    prometheus.replies.append(reply)
+    metrics = prometheus.metrics()
+    assert counted(await prometheus.read(metrics, shop(1), shop(2))) == [1.0, 2.0]
+    prometheus.replies.append(reply)
+    assert counted(await prometheus.read(metrics, shop(3)))[0] == f"Prometheus at http://prometheus:9090 {sentence}"
+    await metrics.aclose()
+
+
 async def test_a_template_that_cannot_be_read_is_refused_before_it_is_sent() -> None:
     prometheus = Played(world(1))
     metrics = prometheus.metrics()

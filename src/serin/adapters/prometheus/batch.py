@@ -173,7 +173,7 @@ def _sum(part: _Selection, wanted: _Wanted) -> str:
     return f"sum by ({by}) ({{{selector}}})"
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=16384)
 def _named(*who: str) -> str | None:
     """A short name of a process; it is kept in the status of an experiment as long as the process counts.
 

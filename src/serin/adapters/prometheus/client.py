@@ -27,7 +27,7 @@ from serin.ports import Clock
 
 _PATH = "/api/v1/query"
 _AGAIN = frozenset({429, 500, 502, 503, 504})
-_REFUSALS = frozenset({"bad_data", "execution"})
+_REFUSALS = frozenset({400, 413, 422})
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +163,7 @@ class Client:
                     "authority that signed it"
                 )
             cause = cause.__cause__ or cause.__context__
-        return _AgainError(f"Prometheus at {self.url} cannot be reached ({error or type(error).__name__})")
+        return _AgainError(f"Prometheus at {self.url} cannot be reached ({str(error) or type(error).__name__})")
 
     def _understood(self, response: httpx2.Response, body: bytes, authorization: Authorization) -> list[Row]:
         """The rows of an answer; what is wrong with it is told without what it may have echoed."""
@@ -172,8 +172,8 @@ class Client:
             raise ProviderError(f"{who} refuses the credentials ({status}); check user, password or token")
         document = _json(body)
         said = authorization.hide(_one_line(document.get("error"))) if document else ""
-        if document and document.get("errorType") in _REFUSALS and status < 500:
-            raise Refused(f"{who} refuses the query: {said}")
+        if status in _REFUSALS:
+            raise Refused(f"{who} refuses the query: {said or f'it answers {status}'}")
         if status in _AGAIN:
             raise _AgainError(f"{who} answers {status}{f' ({said})' if said else ''}", self._wanted_pause(response))
         if status != 200:

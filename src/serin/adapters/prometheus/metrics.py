@@ -210,13 +210,26 @@ class PrometheusMetrics:
                 each.answer.set_result(answer)
 
     async def _asked(self, batch: Batch) -> list[_Answer]:
-        """The answers to a batch. One that is refused is halved until those are alone that are to blame."""
+        """The answers to a batch. If it is refused, but not everything is, the requests to blame are found."""
         try:
-            rows = await self._client.query(batch.query, batch.time) if batch.query else []
+            return await self._answers(batch)
         except Refused as error:
             if len(batch.requests) == 1:
                 return [error]
-            return [answer for half in batch.halves() for answer in await self._asked(half)]
+            await self._client.query("vector(1)", batch.time)
+            return [answer for half in batch.halves() for answer in await self._halved(half)]
+
+    async def _halved(self, batch: Batch) -> list[_Answer]:
+        """Who is refused in a batch, found by halving it; everybody else is answered."""
+        try:
+            return await self._answers(batch)
+        except Refused as error:
+            if len(batch.requests) == 1:
+                return [error]
+            return [answer for half in batch.halves() for answer in await self._halved(half)]
+
+    async def _answers(self, batch: Batch) -> list[_Answer]:
+        rows = await self._client.query(batch.query, batch.time) if batch.query else []
         return list(batch.answers(rows))
 
 

@@ -31,7 +31,9 @@ def assess(plan: Plan, state: State) -> Assessment:
     chances = {**dict.fromkeys(plan.ids, 0.0), **decide.win_chances(alive)}
     known = any(c.value is not None for by in evidence.values() for c in by.values())
     best_of = {c.id: _best(c, evidence) for c in plan.criteria}
-    seen = _Seen(plan, state, evidence[BASELINE], best_of, tuple(s.version for s in alive))
+    half = plan.analysis.false_rollback / 2.0
+    of_baseline = {c: e.anytime(half) for c, e in evidence[BASELINE].items()}
+    seen = _Seen(plan, state, evidence[BASELINE], of_baseline, best_of, tuple(s.version for s in alive))
     versions = tuple(_version(seen, s, chances if known else {}) for s in standings)
     best = decide.likeliest_best(plan, chances) if known else BASELINE
     winner = _winner(plan, state, alive)
@@ -50,11 +52,17 @@ def _winner(plan: Plan, state: State, alive: list[Standing]) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What the assessments of all versions share. `best_of`: criterion id -> version -> chance of the best value."""
+    """What the assessments of all versions share.
+
+    intervals   criterion id -> the baseline's value, at half the level
+    best_of     criterion id -> version -> chance of the best value
+    alive       versions that are not rolled back
+    """
 
     plan: Plan
     state: State
     baseline: ByCriterion
+    intervals: Mapping[str, Interval | None]
     best_of: Mapping[str, Mapping[str, float]]
     alive: tuple[str, ...]
 
@@ -89,7 +97,7 @@ def _criterion(seen: _Seen, standing: Standing, criterion: Criterion) -> Criteri
         credible=own.posterior.interval(),
         anytime=own.anytime(alpha),
         ratio_to_baseline=_ratio(seen, own, criterion, version) if comparable else None,
-        difference=_difference(own, base, alpha) if compared else None,
+        difference=_difference(own, seen.intervals[criterion.id], alpha) if compared else None,
         dispersion=own.dispersion.factor,
         dispersion_seconds=own.dispersion.seconds,
         history=own.history,
@@ -138,9 +146,9 @@ def _ratio(seen: _Seen, own: Evidence, criterion: Criterion, version: str) -> In
     return own.anytime_ratio(alpha)
 
 
-def _difference(own: Evidence, base: Evidence, alpha: float) -> Interval | None:
+def _difference(own: Evidence, theirs: Interval | None, alpha: float) -> Interval | None:
     """Own value minus the baseline's: both intervals at half the level hold together."""
-    mine, theirs = own.anytime(alpha / 2.0), base.anytime(alpha / 2.0)
+    mine = own.anytime(alpha / 2.0)
     if mine is None or theirs is None:
         return None
     return Interval(mine.lower - theirs.upper, mine.upper - theirs.lower)

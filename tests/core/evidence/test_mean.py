@@ -95,7 +95,7 @@ def test_at_the_limit_the_mean_of_e_is_one_for_normal_blocks() -> None:
     z = rng.normal(0.0, 1.0, (40_000, n)) * np.sqrt(variance)[:, None]
     rows = np.column_stack([np.full(40_000, n * x * x), x * z.sum(1), (z * z).sum(1), *np.zeros((3, 40_000))])
     for side in (-1, 1):
-        e = np.exp(log_evidence_mean(np.full(40_000, float(n)), rows, 1.1, side, PLAIN, True))
+        e = np.exp(log_evidence_mean(np.full(40_000, float(n)), rows, np.array([1.1]), side, PLAIN, True))
         assert e.mean() == pytest.approx(1.0, abs=5 * e.std() / math.sqrt(len(e)))
 
 

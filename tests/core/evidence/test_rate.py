@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serin.core.evidence import rate
-from serin.core.evidence.rate import HARM, SAFE
+from serin.core.evidence.rate import HARM, SAFE, _evidence_at_all, evidence_at
 
 OWN = list(zip([150, 160, 140, 155], [4, 6, 5, 7], strict=True))
 BASELINE = list(zip([450, 440, 460, 430], [5, 4, 6, 3], strict=True))
@@ -121,3 +121,12 @@ def test_the_interval_of_a_ratio_agrees_with_the_decision_at_the_limit() -> None
         sums = sums + rate.log_factors_ratio((200, 8), (600, 8), 1.5)
         proven = rate.log_evidence_ratio(sums, HARM) >= math.log(40)
         assert proven == (rate.interval_of_ratio(sums, 1.5, math.log(40)).lower > 1.5)
+
+
+@pytest.mark.parametrize(("events", "trials"), [(0.0, 500.0), (3.0, 500.0), (250.0, 500.0), (499.0, 500.0)])
+def test_many_limits_at_once_say_what_each_says_alone(events: float, trials: float) -> None:
+    limits = np.linspace(0.001, 0.998, 41)
+    for side in (HARM, SAFE):
+        together = _evidence_at_all(events, trials, limits, side)
+        alone = [evidence_at(events, trials, float(limit), side) for limit in limits]
+        assert together == pytest.approx(alone, abs=1e-9)

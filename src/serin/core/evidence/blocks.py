@@ -26,6 +26,8 @@ _LOG_STARTS: Array = np.log([_AT_ONCE, *[(1.0 - _AT_ONCE) / (len(STARTS) - 1)] *
 _GUARDED = 4
 _CLIP = 4.0
 _MOST_CORRELATION = 0.8
+_FARTHEST = 30.0
+_ROUNDS = 4
 SILENCE = 60.0
 """Seconds of silence of one version after which an open block is no comparison at the same time any more."""
 
@@ -90,10 +92,13 @@ class Track:
         """Nats for 'above' (1) or 'below' (-1) the limit, mixed over STARTS; starts that have not come count as 1."""
         if self.blocks < LEAST_BLOCKS:
             return 0.0
+        return float(self._all(np.array([limit]), side, scale, relative)[0])
+
+    def _all(self, limits: Array, side: int, scale: Scale, relative: bool) -> Array:
         counts = self.blocks - np.array(STARTS[: len(self.sums)], dtype=float)
-        per_start = log_evidence_mean(counts, np.array(self.sums), limit, side, scale, relative)
-        waiting = np.zeros(len(STARTS) - len(self.sums))
-        return float(log_sum_exp(_LOG_STARTS + np.append(per_start, waiting)))
+        per_start = log_evidence_mean(counts, np.array(self.sums), limits, side, scale, relative)
+        waiting = np.zeros((len(limits), len(STARTS) - len(self.sums)))
+        return log_sum_exp(_LOG_STARTS + np.concatenate([per_start, waiting], axis=1))
 
     def estimate(self) -> tuple[float, float]:
         """(the mean or ratio, its standard error) by all blocks; (nan, inf) before there are two."""
@@ -111,23 +116,14 @@ class Track:
         if self.blocks < LEAST_BLOCKS or not math.isfinite(centre) or centre <= 0:
             return 0.0 if side > 0 else math.inf
         step = min(max(error / centre, 1e-6), 1.0)
-        inside, outside = 0.0, None
-        for reach in step * 2.0 ** np.arange(-1.0, 12.0):
-            if self.log_evidence(centre * math.exp(-side * reach), side, scale, relative) >= level:
-                outside = float(reach)
-                break
-            inside = float(reach)
-            if reach > 30.0:
-                break
-        if outside is None:
-            return 0.0 if side > 0 else math.inf
-        while outside - inside > 1e-4 * outside:
-            middle = 0.5 * (inside + outside)
-            if self.log_evidence(centre * math.exp(-side * middle), side, scale, relative) >= level:
-                outside = middle
-            else:
-                inside = middle
-        return centre * math.exp(-side * outside)
+        reach = np.minimum(np.concatenate([[0.0], step * 2.0 ** np.arange(-1.0, 12.0)]), _FARTHEST)
+        for _ in range(_ROUNDS):
+            refuted = self._all(centre * np.exp(-side * reach), side, scale, relative) >= level
+            if not refuted.any():
+                return 0.0 if side > 0 else math.inf
+            first = max(int(np.argmax(refuted)), 1)
+            reach = np.linspace(reach[first - 1], reach[first], 17)
+        return centre * math.exp(-side * float(reach[-1]))
 
     def to_json(self) -> list[Any]:
         """A list in the order of the fields."""

@@ -24,10 +24,10 @@ from serin.core.evidence.of_count import CountEvidence, CountRule
 from serin.core.evidence.of_mean import MeanEvidence, MeanRule
 from serin.core.evidence.of_rate import RateRule
 from serin.core.evidence.spread import MeanPast
-from serin.core.model import Analysis, Criterion, LimitKind, MeasureKind
+from serin.core.model import Analysis, Criterion, Limit, LimitKind, Measure, MeasureKind
 from serin.errors import InvalidInput
 
-__all__ = ["CERTAIN", "Evidence", "Past", "Sums", "from_json", "learn", "past_from_json", "start"]
+__all__ = ["CERTAIN", "Evidence", "Past", "Sums", "from_json", "judge", "learn", "past_from_json", "start"]
 
 _Rule = CountRule | MeanRule | RateRule
 
@@ -83,6 +83,35 @@ def start(
     if isinstance(rule, MeanRule):
         return MeanEvidence(rule, paired=(EMPTY, EMPTY) if rule.relative else None)
     return of_rate.begin(rule, int(horizon))
+
+
+def judge(
+    kind: str,
+    *,
+    at_most: float | None = None,
+    at_least: float | None = None,
+    relative: bool = False,
+    analysis: Analysis | None = None,
+    past: Past | None = None,
+    horizon: int = 120,
+) -> Evidence:
+    """Evidence about one limit, for whoever has counts and no experiment.
+
+    kind                 "rate" (a share of trials), "mean" (any other ratio of two sums) or "counter"
+    at_most, at_least    the limit: one of the two
+    relative             the limit is a factor of the baseline's value, which is given to every `update`
+    analysis             error rates and mode; past, horizon: as for `start`
+
+    Raises InvalidInput for another kind, and for none or two limits.
+    """
+    if kind not in list(MeasureKind):
+        raise InvalidInput(f"{kind!r} is no kind of evidence; there are {', '.join(MeasureKind)}")
+    given = at_least if at_most is None else at_most
+    if given is None or (at_most is not None and at_least is not None):
+        raise InvalidInput("a limit is needed to judge by: give one of at_most and at_least")
+    measure = Measure(MeasureKind(kind), "total", "trials", lower_is_better=at_most is not None)
+    limit = Limit(LimitKind.RELATIVE if relative else LimitKind.ABSOLUTE, given)
+    return start(Criterion("0", kind, measure, limit), analysis or Analysis(), horizon, past=past)
 
 
 def from_json(

@@ -76,16 +76,26 @@ def pair_point(own: Sums, baseline: Sums, ratio: float, mean: float, cv2: float)
 @lru_cache(maxsize=512)
 def _steps(limit: float, side: int, relative: bool) -> tuple[Array, Array]:
     """Effects Delta_j, and the logs of their weights."""
+    steps, log_weights = _all_steps(np.array([limit]), side, relative)
+    kept = np.isfinite(log_weights[0])
+    return steps[0][kept], log_weights[0][kept]
+
+
+def _all_steps(limits: Array, side: int, relative: bool) -> tuple[Array, Array]:
+    """The same for many limits, a row each; what does not apply to a limit has the log weight -inf."""
     steps = np.expm1(side * _EFFECTS)
     if not relative:
-        return steps, _LOG_WEIGHTS
-    steps = limit * steps
-    if (1.0 - limit) * side <= 0:
-        return steps, _LOG_WEIGHTS
-    return np.append(steps, 1.0 - limit), np.append(_LOG_WEIGHTS + math.log1p(-_EQUAL), math.log(_EQUAL))
+        shape = (len(limits), len(_EFFECTS))
+        return np.broadcast_to(steps, shape), np.broadcast_to(_LOG_WEIGHTS, shape)
+    equal = 1.0 - limits
+    applies = equal * side > 0
+    all_steps = np.column_stack([limits[:, None] * steps, np.where(applies, equal, 0.0)])
+    rest = np.where(applies, math.log1p(-_EQUAL), 0.0)
+    weights = np.column_stack([rest[:, None] + _LOG_WEIGHTS, np.where(applies, math.log(_EQUAL), -np.inf)])
+    return all_steps, weights
 
 
-def log_evidence_mean(blocks: Array, sums: Array, limit: float, side: int, scale: Scale, relative: bool) -> Array:
+def log_evidence_mean(blocks: Array, sums: Array, limits: Array, side: int, scale: Scale, relative: bool) -> Array:
     """Log of the e-process for 'the mean (or ratio) is above the limit' (`side` 1) or below it (-1).
 
         n' = N/k + nu,   S = Szz/k + nu s0
@@ -95,26 +105,28 @@ def log_evidence_mean(blocks: Array, sums: Array, limit: float, side: int, scale
     mixture of effects, hence an e-process at the limit (Robbins 1970; Lai 1976; Grünwald, de Heide, Koolen 2024); on
     the far side of the limit it is smaller by simulation. Asymptotic for blocks of skewed values.
 
-    blocks     N, one a row
+    blocks     N, one for each row of `sums`
     sums       rows of (Sxx, Sxz0, Szz0, Sxv, Szv, Svv)
+    limits     above 0
     relative   whether effects are differences of ratios; else parts of the limit
-    returns    nats, one a row
+    returns    nats: [limit, row]
     """
     sxx, sxz, szz, sxv, szv, svv = sums.T
-    unit = 1.0 if relative else 1.0 / limit
-    xz = (sxz - limit * sxv) * unit
-    zz = np.maximum(szz - 2.0 * limit * szv + limit * limit * svv, 0.0) * unit * unit
-    steps, log_weights = _steps(limit, side, relative)
-    return log_bayes_factor(blocks, sxx, xz, zz, steps, log_weights, scale)
+    by = limits[:, None]
+    unit = np.ones_like(by) if relative else 1.0 / by
+    xz = (sxz - by * sxv) * unit
+    zz = np.maximum(szz - 2.0 * by * szv + by * by * svv, 0.0) * unit * unit
+    steps, log_weights = _all_steps(limits, side, relative)
+    return log_bayes_factor(blocks, sxx, xz, zz, steps[:, None, :], log_weights[:, None, :], scale)
 
 
 def log_bayes_factor(
     blocks: Array, sxx: Array, sxz: Array, szz: Array, steps: Array, log_weights: Array, scale: Scale
 ) -> Array:
-    """The formula of `log_evidence_mean` from its sums at the limit."""
+    """The formula of `log_evidence_mean` from its sums at the limit; effects lie along the last axis."""
     k = scale.inflation
     degrees = blocks / k + scale.worth
     whole = szz / k + scale.worth * scale.s0
-    left = whole[:, None] - 2.0 * steps * (sxz / k)[:, None] + steps * steps * (sxx / k)[:, None]
-    gain = np.log(whole)[:, None] - np.log(np.maximum(left, _LEAST))
-    return log_sum_exp(log_weights + 0.5 * degrees[:, None] * gain)
+    left = whole[..., None] - 2.0 * steps * (sxz / k)[..., None] + steps * steps * (sxx / k)[..., None]
+    gain = np.log(whole)[..., None] - np.log(np.maximum(left, _LEAST))
+    return log_sum_exp(log_weights + 0.5 * degrees[..., None] * gain)

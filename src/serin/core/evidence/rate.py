@@ -121,16 +121,42 @@ def interval_of_rate(events: float, trials: float, level: float) -> Interval:
     return Interval(lower if lower > 2.0 * _TINY else 0.0, upper if upper < 1.0 - 2.0 * _TINY else 1.0)
 
 
+_POINTS: Array = np.arange(1.0, 17.0) / 16.0
+_ROUNDS = 5
+"""Each round looks at 16 limits at once between the last that is not refuted and the first that is."""
+
+
 def _last_unrefuted(events: float, trials: float, estimate: float, level: float, side: int) -> float:
-    """Bisection over the log odds of the limit, from the estimate outwards."""
+    """The limit that is just not refuted, over the log odds, from the estimate outwards."""
     inside, outside = float(logit(estimate)), float(logit(_TINY if side == HARM else 1.0 - _TINY))
-    while abs(outside - inside) > 1e-5:
-        middle = 0.5 * (inside + outside)
-        if evidence_at(events, trials, float(expit(middle)), side) >= level:
-            outside = middle
-        else:
-            inside = middle
+    for _ in range(_ROUNDS):
+        odds = inside + (outside - inside) * _POINTS
+        refuted = _evidence_at_all(events, trials, np.asarray(expit(odds)), side) >= level
+        if not refuted.any():
+            return float(expit(outside))
+        first = int(np.argmax(refuted))
+        inside, outside = (float(odds[first - 1]) if first else inside), float(odds[first])
     return float(expit(inside))
+
+
+def _evidence_at_all(events: float, trials: float, limits: Array, side: int) -> Array:
+    """`evidence_at` for many limits at once."""
+    found = np.empty(len(limits))
+    for flipped in (False, True):
+        chosen = (limits > 0.5) == flipped
+        if not chosen.any():
+            continue
+        count, p, toward = (
+            (events, limits[chosen], side) if not flipped else (trials - events, 1 - limits[chosen], -side)
+        )
+        rates = p[:, None] * np.exp(toward * EFFECTS)
+        kept = rates < _CEILING
+        weights = np.where(kept, LOG_WEIGHTS, -np.inf)
+        weights = weights - log_sum_exp(weights)[:, None]
+        inside = np.where(kept, rates, 0.5)
+        quiet = np.log1p(-inside) - np.log1p(-p)[:, None]
+        found[chosen] = log_sum_exp(weights + count * toward * EFFECTS + (trials - count) * quiet)
+    return found
 
 
 @lru_cache(maxsize=1)

@@ -67,14 +67,12 @@ def test_what_is_not_to_be_proven_in_time_is_warned_of_with_the_least_change(cli
     assert "a good candidate is proven within the 3 min of the experiment in" in told["warnings"][-1]
     iterations = next(each for each in told["changes"] if each["field"] == "spec.duration.maxIterations")
     assert iterations["now"] == 12
-    longer = file_of(
-        tmp_path, experiment(ERRORS, duration={"interval": "15s", "maxIterations": int(iterations["then"])})
-    )
-    again = json.loads(cli("plan", "-f", longer, "--rate", "40", "--error-rate", "0.3%", "-o", "json").out)
+    text = cli("plan", "-f", file, "--rate", "40", "--error-rate", "0.3%").out
+    assert "  Any one of these makes it likely (90 %) in time:\n  - spec.duration.maxIterations: " in text
+    enough = int(iterations["then"])
+    file_of(tmp_path, experiment(ERRORS, duration={"interval": "15s", "maxIterations": enough}))
+    again = json.loads(cli("plan", "-f", file, "--rate", "40", "--error-rate", "0.3%", "-o", "json").out)
     assert again["promote"]["in_time"] >= 0.75
-    assert "  Any one of these makes it likely (90 %) in time:\n  - spec.duration.maxIterations: " in (
-        cli("plan", "-f", file, "--rate", "40", "--error-rate", "0.3%").out
-    )
 
 
 def test_what_cannot_be_proven_at_all_is_said_with_the_way_out(cli: Cli, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom, norm, poisson
 
 from serin.core import paths
-from serin.core.forecast import PATHS, Assumed, Behaviour, Expected, forecast
+from serin.core.forecast import EFFORT, PATHS, Assumed, Behaviour, Expected, forecast
 from serin.core.model import Analysis, Criterion, Limit, LimitKind, MeasureKind, Outcome, Plan, Strategy
 from serin.core.remedies import IN_TIME, Change, least_changes
 from tests.core.simulation import (
@@ -74,7 +74,7 @@ BOUGHT = Criterion("0", "bought", replace(ERROR_RATE, lower_is_better=False), is
 @pytest.mark.parametrize(("criterion", "baseline", "good", "bad"), SCENES)
 def test_half_of_the_real_experiments_need_as_long_as_forecast(criterion, baseline, good, bad):
     plan = plan_of(criterion, analysis=Analysis(early_stop=True))
-    found = proofs(plan, assumed(plan, baseline, good, bad), PATHS)
+    found = proofs(plan, assumed(plan, baseline, good, bad), PATHS, EFFORT)
     for expected, candidate in zip(found, (good, bad), strict=True):
         times, requests = simulated(plan, baseline, candidate)
         assert agrees(expected.median, times), (expected, sorted(times))
@@ -89,7 +89,7 @@ def test_a_better_reward_wins_when_it_is_forecast_to():
     assert found.promote
     assert agrees(found.promote.median, times), (found.promote, sorted(times))
     assert agrees(found.promote.median_requests, requests)
-    worse = forecast(plan, replace(asked, good={"0": Behaviour(0.1)}), 4)
+    worse = forecast(plan, replace(asked, good={"0": Behaviour(0.1)}), 4, 0)
     assert worse.win
     assert worse.win.median == math.inf
 
@@ -101,9 +101,9 @@ def test_the_check_would_notice_a_forecast_that_is_wrong_by_half():
     assert not agrees(200.0, seen)
 
 
-def proofs(plan: Plan, asked: Assumed, count: int = 8) -> tuple[Expected, Expected]:
+def proofs(plan: Plan, asked: Assumed, count: int = 8, effort: int = 0) -> tuple[Expected, Expected]:
     """When a good candidate is promoted and a bad one rolled back."""
-    found = forecast(plan, asked, count)
+    found = forecast(plan, asked, count, effort)
     assert found.promote is not None
     assert found.rollback is not None
     return found.promote, found.rollback
@@ -116,7 +116,7 @@ def one(criterion: Criterion, value: float, bad: float, **more) -> tuple[Plan, A
 
 def test_the_same_question_has_the_same_answer():
     plan, asked = one(ERRORS, 0.003, 0.03)
-    assert forecast(plan, asked, 4) == forecast(plan, asked, 4)
+    assert forecast(plan, asked, 4, 0) == forecast(plan, asked, 4, 0)
 
 
 def test_what_is_nearer_to_its_limit_takes_longer_and_more_traffic_takes_less():
@@ -141,7 +141,7 @@ def test_what_does_not_keep_its_limit_is_never_proven_to():
 def test_all_criteria_have_to_be_proven_and_the_slowest_violation_counts():
     plan = plan_of(ERRORS, replace(LATENCY, id="1"))
     both = assumed(plan, Version(errors=0.001), Version(errors=0.001), Version(errors=0.05, latency=12.0))
-    found = forecast(plan, both, 6)
+    found = forecast(plan, both, 6, 0)
     promotes, rollbacks = (
         [e for e in each if e] for each in zip(*((c.promote, c.rollback) for c in found.criteria), strict=False)
     )
@@ -153,7 +153,7 @@ def test_all_criteria_have_to_be_proven_and_the_slowest_violation_counts():
 
 def test_a_promotion_waits_for_an_iteration_and_for_the_least_duration():
     plan, asked = one(ERRORS, 0.0001, 0.1, analysis=Analysis(min_duration=500.0))
-    found = forecast(plan, asked, 4)
+    found = forecast(plan, asked, 4, 0)
     (criterion,) = found.criteria
     assert found.promote
     assert found.promote.median == 510.0
@@ -208,14 +208,23 @@ def test_where_higher_is_better_a_share_near_one_gets_room_for_its_failures():
         "0", "fast", replace(ERROR_RATE, numerator="fast", lower_is_better=False), Limit(LimitKind.ABSOLUTE, 0.99)
     )
     plan, asked = one(fast, 0.993, 0.9, iterations=12, max_increment=50)
-    wider = [c for c in least_changes(plan, asked, forecast(plan, asked, 8)) if "threshold" in c.field]
+    wider = [c for c in least_changes(plan, asked, forecast(plan, asked, 8, 0)) if "threshold" in c.field]
     assert all(0.9 <= c.then < 0.99 for c in wider)
 
 
 @given(st.floats(1e-4, 500.0), st.floats(-6.0, 6.0))
 def test_a_count_is_the_poisson_count_at_the_same_quantile(mean, score):
-    assert paths.count(mean, score) == poisson.ppf(norm.cdf(score), mean)
+    found, quantile = paths.count(mean, score), norm.cdf(score)
+    assert poisson.cdf(found, mean) >= quantile - 1e-9
+    assert poisson.cdf(found - 1.0, mean) <= quantile + 1e-9
     assert paths.count(5.0 * mean, score, 5.0) == 5.0 * paths.count(mean, score)
+
+
+@given(st.integers(1, 500), st.floats(0.05, 0.95), st.floats(-4.0, 4.0))
+def test_a_share_is_the_binomial_count_at_the_same_quantile(trials, chance, score):
+    found, quantile = paths.share(trials, chance, score), norm.cdf(score)
+    assert binom.cdf(found, trials, chance) >= quantile - 1e-9
+    assert binom.cdf(found - 1.0, trials, chance) <= quantile + 1e-9
 
 
 @settings(deadline=None)

@@ -59,7 +59,7 @@ def _priced(experiment: Object, baseline: Mapping[str, Any], rate: float) -> str
             cvs[c.metric] = _cv(seen[c.id], float(value), float(baseline.get("request_count") or 0.0))
         elif c.limit is not None or c.is_reward:
             return ""
-    return price(forecast(plan, Assumptions(rate, values, cvs=cvs).of(plan), _PATHS))
+    return price(forecast(plan, Assumptions(rate, values, cvs=cvs).of(plan), _PATHS, 0))
 
 
 def _cv(seen: Mapping[str, Any], value: float, requests: float) -> float:

@@ -1,85 +1,33 @@
 """How long an experiment is to be expected to take, and how many requests, for what somebody assumes of the versions.
 
-The engine itself is asked: its evidence is led along paths that are spread evenly over what may happen (`paths`), with
-the weights that the strategy gives there (`ramp`), and the times at which proofs are reached are counted. Nothing here
-knows a formula of the evidence, so the forecast follows it when it changes.
+The engine itself is asked: its evidence is led along paths (`lives`) that are spread evenly over what may happen
+(`paths`), with the weights that the strategy gives there (`ramp`), and the times at which proofs are reached are
+counted. Nothing here knows a formula of the evidence, so the forecast follows it when it changes.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-import numpy as np
-
-from serin.core import contest, decide, paths
+from serin.core import decide
 from serin.core.budget import budget
-from serin.core.evidence.contract import UNIT
-from serin.core.evidence.criterion import Evidence, Past, Sums, learn
-from serin.core.evidence.mixture import Array
-from serin.core.lifecycle import begin
-from serin.core.model import BASELINE, Criterion, MeasureKind, Plan
-from serin.core.ramp import Ramp
-from serin.core.state import evidence_of
+from serin.core.lives import WIN, Aim, Assumed, Behaviour, Behaviours, Proof, Setting, lived, readings_of
+from serin.core.model import Criterion, Plan
+
+__all__ = ["Assumed", "Behaviour", "Behaviours", "CriterionForecast", "Expected", "Forecast", "forecast"]
 
 PATHS = 16
+"""Paths of a batch."""
 
-_FARTHEST = 4.0
-"""In lengths of the experiment, how far paths are followed; beyond, the evidence's own estimate of the rest counts."""
+EFFORT = 1500
+"""Readings that are led through the evidence before no other batch is begun: quick proofs get more paths."""
 
-_READINGS = 240
-"""The most readings of one path."""
-
-_COARSEST = UNIT
-"""Seconds of the longest reading on a path: the evidence learns from stretches of this length."""
-
-_FINENESS = 12.0
-"""A reading is at most about this part of the time since the candidate had its first requests."""
-
-_WIN = "win"
+_BATCHES = 8
 
 _PATIENT = 5.0
 """Seconds of the shortest reading where a promotion is followed: nothing is proven for a version by a single second."""
-
-
-@dataclass(frozen=True, slots=True)
-class Behaviour:
-    """What one version does by one criterion.
-
-    value   the share of requests, the mean, or counts a request of a counter
-    cv      standard deviation over mean of single values, of a mean
-    burst   how many events come at once, of a share: 1 is independent
-    """
-
-    value: float
-    cv: float = 1.0
-    burst: float = 1.0
-
-
-Behaviours = Mapping[str, Behaviour]
-"""Criterion id -> behaviour; a criterion without an entry is left out."""
-
-
-@dataclass(frozen=True, slots=True)
-class Assumed:
-    """What is assumed.
-
-    rate        requests a second of all versions together
-    baseline    how the baseline behaves
-    good, bad   how a candidate behaves that is to be promoted, and one that is to be rolled back
-    reading     seconds between two readings of the counters
-    history     seconds of the baseline's counters that are known at the start
-    past        what they say by criterion, where they have been read; else what is to be expected of them
-    """
-
-    rate: float
-    baseline: Behaviours
-    good: Behaviours
-    bad: Behaviours
-    reading: float = 1.0
-    history: float = 0.0
-    past: Mapping[str, Past] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,205 +70,69 @@ class Forecast:
 
     seconds: float
     followed: float
-    criteria: tuple[CriterionForecast, ...] = field(default=())
+    criteria: tuple[CriterionForecast, ...] = ()
     win: Expected | None = None
     promote: Expected | None = None
     rollback: Expected | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Proof:
-    """When a proof was reached on a path, and how many requests the candidate had had."""
-
-    time: float
-    requests: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Aim:
-    """What is to be proven: that a limit is kept, or (`for_it` false) that it is violated, with so many nats."""
-
-    needed: float
-    for_it: bool
-
-    def reached(self, evidence: Evidence) -> bool:
-        """Whether the engine would say so."""
-        if self.for_it:
-            return evidence.enough and evidence.log_for >= self.needed
-        return evidence.log_against >= self.needed
-
-    def to_go(self, evidence: Evidence, time: float, pace: float) -> float:
-        """Seconds after a path that is too short: what the evidence says itself, or by its growth so far."""
-        if self.for_it:
-            _, eta = evidence.missing(self.needed, pace)
-            return math.inf if eta is None else eta
-        return _growing(evidence.log_against, self.needed, time)
-
-
-def forecast(plan: Plan, assumed: Assumed, count: int = PATHS) -> Forecast:
-    """What is to be expected, by `count` paths: 16 come within about 10 % of what many would say."""
+def forecast(plan: Plan, assumed: Assumed, count: int = PATHS, effort: int = EFFORT) -> Forecast:
+    """What is to be expected, by batches of `count` paths, until `effort` is spent (0: one batch, a rough answer)."""
     limits, needed, length = decide.limited(plan), budget(plan), plan.interval * plan.iterations
-    setting = _Setting.of(plan, assumed, plan.criteria, count, max(assumed.reading, _PATIENT))
-    quick = _Setting.of(plan, assumed, plan.criteria, count, assumed.reading)
     kept, broken = ([c for c in limits if c.id in known] for known in (assumed.good, assumed.bad))
-    keeping, breaking = _Aim(needed.promotion, True), _Aim(needed.rollback, False)
+    keeping, breaking = Aim(needed.promotion, True), Aim(needed.rollback, False)
+    slow = _Batches(plan, assumed, count, effort, max(assumed.reading, _PATIENT))
+    quick = _Batches(plan, assumed, count, effort, assumed.reading)
     followed = kept or [c for c in plan.criteria if c.is_reward and c.id in assumed.good]
-    good = [_lived(setting, assumed.good, kept, path, keeping) for path in range(count)] if followed else []
+    good = slow.lives(assumed.good, kept, keeping) if followed else []
     promote = {c: _expected([life[c] for life in good], length) for c in (good[0] if good else ())}
     rollback = {
-        c.id: _expected([_lived(quick, assumed.bad, [c], path, breaking)[c.id] for path in range(count)], length)
-        for c in broken
+        c.id: _expected([life[c.id] for life in quick.lives(assumed.bad, [c], breaking)], length) for c in broken
     }
     return Forecast(
         length,
-        sum(seconds for seconds, _ in setting.readings),
+        sum(seconds for seconds, _ in readings_of(plan, assumed.reading)),
         tuple(CriterionForecast(c, promote.get(c.id), rollback.get(c.id)) for c in limits),
-        promote.get(_WIN),
+        promote.get(WIN),
         _expected([_at_an_iteration(plan, list(life.values())) for life in good], length) if good else None,
         max(rollback.values(), key=lambda e: (e.median, e.p90), default=None),
     )
 
 
-def _at_an_iteration(plan: Plan, proofs: Sequence[_Proof]) -> _Proof:
+def _at_an_iteration(plan: Plan, proofs: Sequence[Proof]) -> Proof:
     """All criteria are proven; that promotes at the next iteration, and not before `minDuration`."""
     last = max(proofs, key=lambda proof: proof.time)
     waited = max(last.time, plan.analysis.min_duration)
     if not math.isfinite(waited):
         return last
-    return _Proof(math.ceil(waited / plan.interval - 1e-9) * plan.interval, last.requests)
+    return Proof(math.ceil(waited / plan.interval - 1e-9) * plan.interval, last.requests)
 
 
 @dataclass(frozen=True, slots=True)
-class _Setting:
-    """What all paths of a forecast share.
-
-    readings   (seconds, whether an iteration follows) of each
-    scores     criterion id -> normal scores of the candidate and of the baseline, (paths, readings) each
-    begun      the evidence before the first reading, of every version by criterion
-    """
+class _Batches:
+    """How many paths are followed, and with readings not shorter than what."""
 
     plan: Plan
     assumed: Assumed
-    readings: tuple[tuple[float, bool], ...]
-    scores: Mapping[str, tuple[Array, Array]]
-    begun: Mapping[str, Mapping[str, Evidence]]
+    count: int
+    effort: int
+    shortest: float
 
-    @classmethod
-    def of(cls, plan: Plan, assumed: Assumed, criteria: Sequence[Criterion], count: int, shortest: float) -> _Setting:
-        """For so many paths of readings not shorter than that."""
-        readings = tuple(_readings(plan, shortest))
-        seconds = np.array([length for length, _ in readings])
-        scores = {
-            c.id: (paths.scores(count, seconds, 2 * i), paths.scores(count, seconds, 2 * i + 1))
-            for i, c in enumerate(criteria)
-        }
-        past = _past(assumed, criteria) if assumed.past is None else assumed.past
-        return cls(plan, assumed, readings, scores, evidence_of(plan, begin(plan, 0.0, past)))
-
-
-def _past(assumed: Assumed, criteria: Sequence[Criterion]) -> dict[str, Past]:
-    """What the baseline's history is to be expected to say."""
-    units = round(assumed.history / UNIT)
-    found = {}
-    for i, c in enumerate(criteria):
-        if units == 0 or c.id not in assumed.baseline:
-            continue
-        scores = paths.scores(1, np.ones(units), -1 - i)[0]
-        counted = [_sums(c, assumed.baseline[c.id], assumed.rate * UNIT, float(score)) for score in scores]
-        if (past := learn(c, counted)) is not None:
-            found[c.id] = past
-    return found
+    def lives(self, candidate: Behaviours, criteria: Sequence[Criterion], aim: Aim) -> list[dict[str, Proof]]:
+        """When the aim is reached for each criterion, on each path."""
+        found: list[dict[str, Proof]] = []
+        spent = batch = 0
+        while batch == 0 or (spent < self.effort and batch < _BATCHES):
+            setting = Setting.of(self.plan, self.assumed, self.count, self.shortest, batch)
+            for path in range(self.count):
+                life, readings = lived(setting, candidate, criteria, path, aim)
+                found.append(life)
+                spent += readings * max(1, len(criteria))
+            batch += 1
+        return found
 
 
-def _readings(plan: Plan, shortest: float) -> Iterator[tuple[float, bool]]:
-    """As many as the evidence can tell apart: short ones first, where a proof may hang on a single one."""
-    interval, made = 0, 0
-    while interval < plan.iterations * _FARTHEST and made < _READINGS:
-        since = (interval - 1) * plan.interval
-        step = max(shortest, min(_COARSEST, since / _FINENESS if interval else _COARSEST))
-        parts = max(1, math.ceil(plan.interval / step - 1e-9))
-        for part in range(parts):
-            yield plan.interval / parts, part == parts - 1
-        interval, made = interval + 1, made + parts
-
-
-def _lived(
-    setting: _Setting, candidate: Behaviours, criteria: Sequence[Criterion], path: int, aim: _Aim
-) -> dict[str, _Proof]:
-    """When the aim is reached for each of the criteria; others are met for certain."""
-    plan, assumed = setting.plan, setting.assumed
-    rewards = [c for c in plan.criteria if c.is_reward and c.id in assumed.good]
-    doing = {**{c.id: assumed.good[c.id] for c in rewards}, **candidate}
-    begun, ramp = setting.begun, Ramp(plan, assumed.rate, frozenset(c.id for c in criteria))
-    judged = BASELINE if decide.is_performance(plan) else plan.ids[1]
-    own, baseline = dict(begun[judged]), dict(begun[BASELINE])
-    contests = bool(rewards) and aim.for_it and judged != BASELINE
-    duels: contest.Duels = {}
-    found: dict[str, _Proof] = {}
-    time = requests = 0.0
-    for k, (seconds, iterates) in enumerate(setting.readings):
-        time += seconds
-        pace = assumed.rate * ramp.share, assumed.rate * ramp.rest
-        requests += pace[0] * seconds
-        for c in (*criteria, *(r for r in rewards if r not in criteria)):
-            if c.id in found and not c.is_reward:  # what is proven stays proven, and steers traffic no more
-                continue
-            mine, other = (
-                _sums(c, behaviours[c.id], n * seconds, float(scores[path, k]))
-                for behaviours, n, scores in zip((doing, assumed.baseline), pace, setting.scores[c.id], strict=True)
-            )
-            if judged == BASELINE:
-                other = mine
-            if time - seconds >= plan.analysis.warmup:
-                own[c.id] = own[c.id].update(mine, other, seconds)
-            if decide.is_relative(c) or c.is_reward:
-                baseline[c.id] = baseline[c.id].update(other, other, seconds)
-            ended = iterates and time >= plan.interval * plan.iterations - 1e-9
-            if c.is_reward and contests and _WIN not in found:
-                duels = contest.updated(plan, duels, (BASELINE, judged), _counts(c, judged, mine, other), seconds)
-                if BASELINE in contest.beaten(plan, duels, {}).get(judged, {}):
-                    found[_WIN] = _Proof(time + c.delay, requests)
-            if c in criteria and c.id not in found and aim.reached(own[c.id].at_end() if ended else own[c.id]):
-                found[c.id] = _Proof(time, requests)
-        if len(found) == len(criteria) + contests:
-            return found
-        if iterates:
-            ramp.iterate(own, baseline)
-    pace_now = assumed.rate * ramp.share
-    rest = {c.id: aim.to_go(own[c.id], time, pace_now) for c in criteria if c.id not in found}
-    if contests and _WIN not in found:
-        rest[_WIN] = _growing(contest.nats(plan, duels, judged, BASELINE), budget(plan).winner, time)
-    for name, to_go in rest.items():
-        found[name] = _Proof(time + to_go, requests + (pace_now * to_go if math.isfinite(to_go) else math.inf))
-    return found
-
-
-def _counts(criterion: Criterion, judged: str, own: Sums, baseline: Sums) -> dict[str, dict[str, float]]:
-    """Two versions' sums as the counters that they come from."""
-    measure = criterion.measure
-    return {
-        v: {measure.numerator: seen.total, str(measure.denominator): seen.trials}
-        for v, seen in ((judged, own), (BASELINE, baseline))
-    }
-
-
-def _growing(reached: float, needed: float, time: float) -> float:
-    """Seconds until evidence is there that goes on growing as it has."""
-    return (needed - reached) * time / reached if reached > 0.0 else math.inf
-
-
-def _sums(criterion: Criterion, behaviour: Behaviour, requests: float, score: float) -> Sums:
-    """What is counted of so many requests at this quantile of what may be."""
-    if criterion.measure.kind is MeasureKind.MEAN:
-        spread = behaviour.value * behaviour.cv * math.sqrt(requests)
-        return Sums(requests, max(requests * behaviour.value + spread * score, 0.0))
-    events = paths.count(requests * behaviour.value, score, behaviour.burst)
-    if criterion.measure.kind is MeasureKind.COUNTER:
-        return Sums(0.0, events)
-    return Sums(requests, min(events, float(math.ceil(requests))))
-
-
-def _expected(proofs: Sequence[_Proof], length: float) -> Expected:
+def _expected(proofs: Sequence[Proof], length: float) -> Expected:
     """Quantiles over the paths."""
     times, requests = [p.time for p in proofs], [p.requests for p in proofs]
     return Expected(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy.special import ndtr, ndtri, pdtrik
+from scipy.special import bdtrik, ndtr, ndtri, pdtrik
 
 from serin.core.evidence.mixture import Array
 
@@ -43,3 +43,11 @@ def count(mean: float, score: float, burst: float = 1.0) -> float:
     if mean <= 0.0 or chance <= math.exp(-mean):
         return 0.0
     return burst * max(1.0, math.ceil(float(pdtrik(min(chance, _MOST), mean)) - 1e-9))
+
+
+def share(trials: float, chance: float, score: float) -> float:
+    """The binomial count at the same quantile as a normal score; `trials` are made whole."""
+    whole, quantile = round(trials), min(float(ndtr(score)), _MOST)
+    if whole <= 0 or quantile <= (1.0 - chance) ** whole:
+        return 0.0
+    return float(min(whole, max(1, math.ceil(float(bdtrik(quantile, whole, chance)) - 1e-9))))

@@ -15,7 +15,7 @@ T = TypeVar("T")
 IN_TIME = 0.9
 """An experiment is long enough when a good candidate is proven within it with this chance."""
 
-_FEW = 12
+_FEW = 10
 _MOST_ITERATIONS = 100_000
 _INCREMENTS = (1, 2, 5, 10, 20, 30, 50, 75, 100)
 _WIDER = (1.05, 1.1, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0)
@@ -45,7 +45,7 @@ def least_changes(plan: Plan, assumed: Assumed, found: Forecast) -> list[Change]
     asked = replace(assumed, bad={})
 
     def reached(changed: Plan) -> bool:
-        promote = forecast(changed, asked, _FEW).promote
+        promote = forecast(changed, asked, _FEW, 0).promote
         return promote is not None and promote.in_time >= IN_TIME
 
     larger = [step for step in _INCREMENTS if step > plan.max_increment]

@@ -27,7 +27,7 @@ def in_vain(plan: Plan) -> Iterator[tuple[str, str]]:
     if not judged or length >= _SHORT or decide.unsupported(plan):
         return
     best = {c.id: _perfect(c) for c in judged}
-    needed = forecast(plan, Assumed(_PLENTY, {c.id: _usual(c) for c in judged}, best, {}), 2).promote
+    needed = forecast(plan, Assumed(_PLENTY, {c.id: _usual(c) for c in judged}, best, {}), 2, 0).promote
     if needed is not None and needed.median > length:
         enough = math.ceil(needed.median / plan.interval) if math.isfinite(needed.median) else None
         text = (

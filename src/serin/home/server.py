@@ -112,7 +112,8 @@ class Server:
         return JSONResponse(await self._status(), status_code=202)
 
     async def _recorded(self, request: Request) -> Response:
-        steps = self._recording(request.path_params["namespace"], request.path_params["name"])
+        place = request.path_params["namespace"], request.path_params["name"]
+        steps = await asyncio.to_thread(self._recording, *place)
         return JSONResponse({"steps": list(steps)})
 
     async def _counted(self, request: Request) -> Response:

@@ -10,6 +10,7 @@ import json
 import sqlite3
 import zlib
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,8 @@ COMMIT;
 _PATIENCE = 0.2
 """Seconds that a lock of another process may hold up the loop."""
 
+_READS_WITHIN = 5.0
+
 Line = Mapping[str, Any]
 
 
@@ -72,12 +75,13 @@ class SqliteRecordings:
         self._attempt(lambda database: self._add(database, namespace, name, lines))
 
     def read(self, namespace: str, name: str) -> list[dict[str, Any]]:
-        """All steps of a recording. Raises NotFound, StorageError."""
+        """All steps of a recording; from any thread, since a long one takes a second. Raises NotFound, StorageError."""
         if self._database is None:
             raise StorageError(f"{self._path} cannot be opened; the log of the home says why")
         select = "SELECT steps FROM chunks JOIN recordings ON recording = id WHERE namespace = ? AND name = ?"
         try:
-            rows = self._database.execute(f"{select} ORDER BY number", (namespace, name)).fetchall()
+            with closing(sqlite3.connect(self._path, timeout=_READS_WITHIN)) as database:
+                rows = database.execute(f"{select} ORDER BY number", (namespace, name)).fetchall()
             steps = [json.loads(line) for (body,) in rows for line in zlib.decompress(body).splitlines()]
         except (sqlite3.Error, zlib.error, ValueError) as error:
             raise StorageError(f"{self._path} cannot be read ({error}); what it has recorded is lost") from error

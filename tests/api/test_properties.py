@@ -16,6 +16,7 @@ from serin.api import manifest
 from serin.api.places import Step, join
 from serin.api.shape import item_of, model_of
 from serin.api.v1alpha2 import convert, validation
+from serin.api.v1alpha2.quantiles import EDGES
 from serin.api.v1alpha2.types import Experiment, ExperimentSpec
 from serin.errors import InvalidInput
 from serin.metrics.definitions import built_in
@@ -65,7 +66,13 @@ threshold = table(
     {"type": st.sampled_from(["absolute", "relative"]), "value": positive}, cutoffTrafficOnViolation=st.booleans()
 )
 plain_criterion = table(
-    {"metric": st.sampled_from(["iter8_mean_latency", "iter8_error_rate"])}, threshold=threshold, quantile=share
+    {"metric": st.sampled_from(["iter8_mean_latency", "iter8_error_rate"])}, threshold=threshold
+) | st.fixed_dictionaries(
+    {
+        "metric": st.just("iter8_mean_latency"),
+        "threshold": table({"type": st.just("absolute"), "value": st.sampled_from(EDGES)}),
+        "quantile": share,
+    }
 )
 reward = table({"metric": st.just("iter8_error_rate"), "isReward": st.just(True)}, margin=positive, delay=duration)
 

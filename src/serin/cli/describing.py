@@ -142,7 +142,7 @@ def _criteria(experiment: Object) -> list[str]:
         lines += paragraph(_criterion(criterion, definition), 2)
         known = [(version, _assessment_of(version, index)) for version in _assessed(experiment)]
         if any(found for _, found in known):
-            lines += _evidence(known, definition)
+            lines += _evidence(known, {} if criterion.get("quantile") is not None else definition)
     return lines
 
 
@@ -159,6 +159,8 @@ def _definition(experiment: Object, metric: str) -> Mapping[str, Any]:
 
 def _criterion(criterion: Mapping[str, Any], definition: Mapping[str, Any]) -> str:
     text = str(criterion.get("metric"))
+    if (quantile := criterion.get("quantile")) is not None:
+        text = f"{number(100.0 * float(quantile))} % quantile of {text}, told as the share of requests within the limit"
     limit = criterion.get("threshold")
     if limit:
         bound = {"lower": "at most", "higher": "at least"}.get(str(definition.get("preferred_direction")), "limit")
@@ -208,9 +210,9 @@ def _promise(version: Mapping[str, Any], found: Mapping[str, Any]) -> str:
     past = dispersion.get("history_seconds") or 0
     learned = f"{span(float(past))} of history and since the start" if past else "the start on, without history"
     return (
-        f"{version.get('name')}: {_number(factor)} events tell as much as one independent one, most so over {span(float(seconds))}, as learned from "
-        f"{learned}; that holds for the time that was seen, and for the long run as far as bursts and waves are of a "
-        "kind seen by now"
+        f"{version.get('name')}: {_number(factor)} events tell as much as one independent one, most so over "
+        f"{span(float(seconds))}, as learned from {learned}; that holds for the time that was seen, and for the long "
+        "run as far as bursts and waves are of a kind seen by now"
     )
 
 

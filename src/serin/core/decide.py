@@ -256,8 +256,11 @@ def unsupported(plan: Plan) -> list[str]:
                 f"{place}.delay: rewards that come late can only be told apart while the split stays as it is; "
                 "write trafficControl.strategy: uniform"
             )
-        if c.quantile is not None:
-            found.append(f"{place}.quantile: quantiles are not supported yet; leave it out and limit the mean instead")
+        if c.quantile is not None and c.within is None:
+            found.append(
+                f"{place}.quantile: it can be judged only by an absolute threshold at an edge of the buckets of the "
+                "metric's histogram; write one, or leave it out and limit the mean instead"
+            )
         if is_relative(c) and is_performance(plan):
             found.append(
                 f"{place}.threshold: a relative limit needs a candidate other than the baseline; "

@@ -87,7 +87,10 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Criterion:
-    """One line of the spec's `criteria`. `id` is its index in that list, as text."""
+    """One line of the spec's `criteria`. `id` is its index in that list, as text.
+
+    A `quantile` is judged as a share: at least so many of the values are `within` the limit that the user wrote.
+    """
 
     id: str
     metric: str
@@ -95,6 +98,7 @@ class Criterion:
     limit: Limit | None = None
     is_reward: bool = False
     quantile: float | None = None
+    within: float | None = None
     margin: float = 0.0
     delay: float = 0.0
 

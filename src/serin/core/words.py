@@ -70,7 +70,12 @@ def since(seen: float | None) -> str:
 
 
 def metric(criterion: Criterion) -> str:
-    """The name of a metric as one would say it: `iter8_mean_latency` is `mean latency`."""
+    """The name of a metric as one would say it: `iter8_mean_latency` is `mean latency`.
+
+    Of a quantile what is counted instead: `requests within 500 ms`.
+    """
+    if criterion.within is not None:
+        return f"requests within {number(criterion.within)} {criterion.measure.units}".rstrip()
     return criterion.metric.removeprefix(_PREFIX).replace("_", " ")
 
 

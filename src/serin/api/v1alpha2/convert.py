@@ -7,7 +7,7 @@ analytics service do not change what is decided, only what is done.
 from __future__ import annotations
 
 from serin.api import durations
-from serin.api.v1alpha2 import defaults
+from serin.api.v1alpha2 import defaults, quantiles
 from serin.api.v1alpha2.types import Analysis, Criterion, Experiment, ServiceKind
 from serin.core import model
 from serin.errors import InvalidInput
@@ -66,17 +66,49 @@ def _analysis(given: Analysis) -> model.Analysis:
 
 
 def _criterion(index: int, given: Criterion, known: Definitions) -> model.Criterion:
-    limit = given.threshold
+    limit, metric = given.threshold, _find(given.metric, known)
+    if given.quantile is not None and (pair := _within(given, metric, known)) is not None:
+        return _quantile(index, given, metric, pair)
     return model.Criterion(
         id=str(index),
         metric=given.metric,
-        measure=measure(_find(given.metric, known), known, is_reward=given.is_reward),
+        measure=measure(metric, known, is_reward=given.is_reward),
         limit=None if limit is None else model.Limit(limit.type, limit.value, limit.cutoff_traffic_on_violation),
         is_reward=given.is_reward,
         quantile=given.quantile,
         margin=given.margin,
         delay=durations.seconds(given.delay),
     )
+
+
+def _quantile(
+    index: int, given: Criterion, metric: Counter | Ratio, pair: tuple[CounterQuery, CounterQuery]
+) -> model.Criterion:
+    """`p99 at most 500 ms` as `at least 99 % within 500 ms`."""
+    limit = given.threshold
+    assert limit is not None
+    within, every = pair
+    return model.Criterion(
+        id=str(index),
+        metric=given.metric,
+        measure=model.Measure(model.MeasureKind.RATE, within.name, every.name, False, metric.units or ""),
+        limit=model.Limit(limit.type, given.quantile or 0.0, limit.cutoff_traffic_on_violation),
+        quantile=given.quantile,
+        within=limit.value,
+    )
+
+
+def _within(given: Criterion, metric: Counter | Ratio, known: Definitions) -> tuple[CounterQuery, CounterQuery] | None:
+    """The two buckets that a quantile is judged by; None where it cannot be, see `quantiles.problems`."""
+    counter = histogram_counter(metric, known)
+    if counter is None or given.threshold is None or any(quantiles.problems("", given, counter)):
+        return None
+    return quantiles.buckets(counter, given.threshold.value)
+
+
+def histogram_counter(metric: Counter | Ratio, known: Definitions) -> CounterQuery:
+    """The counter by which a histogram is found: a ratio's numerator, or the counter itself."""
+    return _query(metric if isinstance(metric, Counter) else known.counters[metric.numerator])
 
 
 def _find(name: str, known: Definitions) -> Counter | Ratio:
@@ -125,7 +157,10 @@ def counters(experiment: Experiment, known: Definitions) -> tuple[CounterQuery, 
     wanted = {REQUEST_COUNT: _query(known.counters[REQUEST_COUNT])}
     for criterion in experiment.spec.criteria:
         metric = _find(criterion.metric, known)
-        if isinstance(metric, Counter):
+        pair = None if criterion.quantile is None else _within(criterion, metric, known)
+        if pair is not None:
+            queries = list(pair)
+        elif isinstance(metric, Counter):
             queries = [_query(metric)]
         else:
             queries = [_query(known.counters[metric.numerator]), _denominator(metric, known)]

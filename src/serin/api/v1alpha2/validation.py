@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from serin.api import durations, names
 from serin.api.places import Problem, Source, did_you_mean, join, name_of
 from serin.api.shape import problems_of, without_nulls
-from serin.api.v1alpha2 import convert, defaults
+from serin.api.v1alpha2 import convert, defaults, quantiles
 from serin.api.v1alpha2.types import Action, Experiment, ExperimentSpec, HTTPMatch, StringMatch
 from serin.core.model import LimitKind
 from serin.errors import InvalidInput
@@ -175,6 +175,8 @@ def metric_problems(experiment: Experiment, known: Definitions) -> list[Problem]
         if metric is None:
             hint = did_you_mean(criterion.metric, known.names) or f"; there are {', '.join(known.names)}"
             found.append(Problem(f"{path}.metric", f"'{criterion.metric}' is not defined{hint}"))
+        elif criterion.quantile is not None:
+            found += quantiles.problems(path, criterion, convert.histogram_counter(metric, known))
         elif isinstance(metric, Counter):
             found += _counter_problems(path, experiment.spec, i)
     return found

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 
-from benchmarks.decisions.readings import SCRAPE
+import numpy as np
+from scipy import optimize
+
+from benchmarks.decisions.readings import SCRAPE, Array
 from benchmarks.decisions.scenarios import Case
 from benchmarks.decisions.traffic import Frame
 from serin.core.model import MeasureKind
@@ -39,6 +42,35 @@ def least_seconds(case: Case, power: float, alpha: float) -> float | None:
     else:
         rate = case.frame.rate * case.frame.share[0] * divergence(value, limit)
     return divergence(power, alpha) / rate
+
+
+def least_seconds_to_best(case: Case, delta: float = 0.05) -> float | None:
+    """Least mean time to the best of several versions with a chance of an error of at most `delta`.
+
+    T* kl(delta, 1-delta), 1/T* = max over shares w of min over u of w_b kl(mu_b, x) + w_u kl(mu_u, x), x the weighted
+    mean of both (Garivier and Kaufmann 2016): with the best possible split, and for nothing but the reward among the
+    versions that keep the limits. None where no version is the best, or a margin makes
+    others as good.
+    """
+    if case.best < 0 or any(c.margin for c in case.criteria):
+        return None
+    means = [r for v, r in enumerate(case.earns) if v not in case.infeasible]
+    best = max(means)
+    others = [m for m in means if m < best]
+
+    def rate(weights: Array) -> float:
+        w = np.exp(weights - np.max(weights))
+        w /= w.sum()
+        told = []
+        for share, mean in zip(w[1:], others, strict=True):
+            x = (w[0] * best + share * mean) / (w[0] + share)
+            told.append(w[0] * divergence(best, x) + share * divergence(mean, x))
+        return -float(min(told))
+
+    found = optimize.minimize(
+        rate, np.zeros(len(others) + 1), method="Nelder-Mead", options={"xatol": 1e-4, "fatol": 1e-12}
+    )
+    return divergence(delta, 1.0 - delta) / (-float(found.fun) * case.frame.rate)
 
 
 def _of_ratio(frame: Frame, ratio: float, limit: float, base: float) -> float:

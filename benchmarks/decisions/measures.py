@@ -76,6 +76,7 @@ class Measures:
     requests         of the candidate until the right decision, median
     exposed          of all requests until the end of the experiment, the share that a violating candidate answered
     regret           rewards lost per 1,000 requests after the end, against the best version that keeps the limits
+    found            a version that may win was promoted, where there are several
     infeasible       a version that violates a limit was promoted, where there are several
     efficiency       least mean time of any rule with this power / mean time; None where the bound is not known
     """
@@ -95,6 +96,7 @@ class Measures:
     exposed: float
     efficiency: float | None
     regret: float | None = None
+    found: Share | None = None
     infeasible: Share | None = None
     milliseconds: float | None = None
 
@@ -120,6 +122,8 @@ class Measures:
             found[name] = {"count": share.count, "share": share.value, "interval": list(share.interval)}
         if self.infeasible is not None:
             found["infeasible"] = {"count": self.infeasible.count, "share": self.infeasible.value}
+        if self.found is not None:
+            found["found"] = {"count": self.found.count, "share": self.found.value}
         for name in ("median", "p90", "requests"):
             found[name] = found[name] if np.isfinite(found[name]) else None
         return found
@@ -131,7 +135,7 @@ def measure(case: Case, rule: str, sample: Sample, alpha: float = 0.05, millisec
     n = len(verdict)
     good = verdict == (PROMOTED if case.truth is Truth.GOOD else ROLLED_BACK)
     if sample.verdicts.winner is not None and case.truth is Truth.GOOD:
-        good &= sample.verdicts.winner == case.best
+        good &= np.isin(sample.verdicts.winner, list(case.winners))
     if case.truth is Truth.AT_LIMIT:
         good = np.zeros(n, dtype=bool)
     when = np.where(good, sample.seconds, np.inf)
@@ -155,6 +159,7 @@ def measure(case: Case, rule: str, sample: Sample, alpha: float = 0.05, millisec
         exposed=float((sample.exposed * sample.seconds / horizon).mean()),
         efficiency=None if bound is None else bound / mean,
         regret=_regret(case, sample.verdicts),
+        found=_share(good) if case.earns else None,
         infeasible=_infeasible(case, sample.verdicts),
         milliseconds=milliseconds,
     )

@@ -15,7 +15,7 @@ from benchmarks.decisions.readings import ERRORS, REQUESTS, REWARD, SCRAPE
 from benchmarks.decisions.scenarios import Case, Truth
 from benchmarks.decisions.traffic import Random
 from benchmarks.decisions.verdicts import PROMOTED, ROLLED_BACK, UNDECIDED, Verdicts
-from serin.core.lifecycle import Surroundings, begin, iterate, observe
+from serin.core.lifecycle import Surroundings, begin, iterate, observe, unsupported
 from serin.core.model import BASELINE, Analysis, Outcome, Plan, Strategy
 from serin.core.observation import Series, Snapshot
 
@@ -55,11 +55,20 @@ class Service:
         return Snapshot(now, series, FAMILIES)
 
 
+STRATEGIES = (Strategy.UNIFORM, Strategy.TOP_TWO_TS)
+"""The split is ours here, and the strategy decides how soon the best is known."""
+
+
+def taken(case: Case) -> tuple[Strategy, ...]:
+    """The strategies by which the engine takes such an experiment today."""
+    return tuple(s for s in STRATEGIES if not unsupported(plan_of(case, s)))
+
+
 def plan_of(case: Case, strategy: Strategy) -> Plan:
     """An A/B/n experiment: all criteria of the case, an interval of 30 s."""
-    names = tuple(f"v{i + 2}" for i in range(len(case.earns) - 1))
+    names = tuple(f"v{i + 2}" for i in range(max(1, len(case.earns) - 1)))
     analysis = Analysis(false_promotion=0.05, false_rollback=0.05, early_stop=True)
-    step = 100 // len(case.earns)
+    step = 100 // (len(names) + 1)
     return Plan(
         "v1",
         names,

@@ -21,21 +21,18 @@ from benchmarks.decisions.peers import PEERS
 from benchmarks.decisions.readings import Array
 from benchmarks.decisions.scenarios import CASES, Case
 from benchmarks.decisions.speed import Speed
-from serin.core.model import Strategy
 
 BATCH = 50
 """Experiments drawn together: what is in memory at once, and the unit of the seeds."""
-STRATEGIES = (Strategy.UNIFORM, Strategy.TOP_TWO_TS)
-"""With rewards the split is ours, and the strategy decides how soon the best is known."""
-CLOSED, SEEN, TWICE = 8, 10, 20
-"""One in so many of the replications for closed loops, for intervals at every look, for S10: they cost most."""
+CLOSED, EARNED, SEEN, TWICE = 8, 8, 10, 20
+"""One in so many of the replications for closed loops, ours with rewards, intervals at every look, S10: the costly."""
 ASIDE = 4
 """The engine's other modes judge one batch in so many; the default judges all of them, and so do the peers."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """One batch of one case: its number, its size, and which rules judge it."""
+    """One batch of one case: its number, its size, and which rules judge it. `thorough`: by every mode and strategy."""
 
     case: int
     seed: int
@@ -43,6 +40,7 @@ class Task:
     size: int
     modes: tuple[str, ...]
     peers: bool
+    thorough: bool = True
 
     @property
     def cost(self) -> float:
@@ -119,8 +117,9 @@ def tasks(
         modes = ours.modes_of(case)
         for batch, first in enumerate(range(0, replications, BATCH)):
             size = min(BATCH, replications - first)
-            judged = modes[:1] if short or batch % ASIDE else modes
-            found.append(Task(CASES.index(case), seed, batch, size, judged, with_peers))
+            thorough = not short and batch % ASIDE == 0
+            judged = modes if thorough else modes[:1]
+            found.append(Task(CASES.index(case), seed, batch, size, judged, with_peers, thorough))
     return found
 
 
@@ -168,10 +167,10 @@ def _judged(task: Task) -> Judged:
     for_data, for_peers, for_ours = case.seed(task.seed, task.batch).spawn(3)
     readings = case.make(np.random.default_rng(for_data), task.size, ours.history(task.modes))
     samples, costs = {}, {}
-    if case.earns and not ours.not_yet(case):
-        for strategy in STRATEGIES:
+    if case.earns:
+        for strategy in rewarded.taken(case)[: None if task.thorough else 1]:
             random = np.random.default_rng(for_ours)
-            samples[f"ours, {strategy}"] = rewarded.judge(case, random, task.size, strategy)
+            samples[f"ours, {strategy}"] = rewarded.judge(case, random, max(1, task.size // EARNED), strategy)
     elif not ours.not_yet(case):
         for mode in task.modes:
             judged = ours.judge(case, readings, mode)
@@ -224,7 +223,8 @@ def run(
     results.invariances = [i for j, r in others if j.kind == "invariance" and isinstance(r, list) for i in r]
     results.losses = [i for j, r in others if j.kind == "losses" and isinstance(r, list) for i in r]
     numbers = sorted({j.case for j in jobs if isinstance(j, Task)})
-    results.refused = {CASES[n].key: ours.not_yet(CASES[n]) for n in numbers if ours.not_yet(CASES[n])}
+    refused = {CASES[n].key: ours.not_yet(CASES[n]) for n in numbers if not rewarded.taken(CASES[n])}
+    results.refused = {key: why for key, why in refused.items() if why}
     if speeds:
         results.speeds, results.chances = speed.speeds(), speed.chances()
     results.seconds = time.monotonic() - began
@@ -240,7 +240,7 @@ def _measures(gathered: list[tuple[Task, object]]) -> list[Measures]:
             samples[task.case, rule].append((task.batch, sample))
         for mode, cost in done.costs.items():
             costs[task.case, mode].append(cost)
-    order = [*ours.MODES, *(f"ours, {s}" for s in STRATEGIES), *PEERS]
+    order = [*ours.MODES, *(f"ours, {s}" for s in rewarded.STRATEGIES), *PEERS]
     found = []
     for number, rule in sorted(samples, key=lambda item: (item[0], order.index(item[1]))):
         parts = sorted(samples[number, rule], key=lambda part: part[0])

@@ -78,6 +78,14 @@ class Case:
     infeasible: tuple[int, ...] = ()
 
     @property
+    def winners(self) -> frozenset[int]:
+        """The versions of which each may win: the best that keeps the limits, and those within the margin of it."""
+        if self.best < 0 or not self.earns:
+            return frozenset({self.best} - {-1})
+        least = self.earns[self.best] / (1.0 + max(c.margin for c in self.criteria))
+        return frozenset(v for v, r in enumerate(self.earns) if r >= least and v not in self.infeasible)
+
+    @property
     def key(self) -> str:
         return f"{self.scenario} {self.level}"
 
@@ -268,7 +276,6 @@ def rewards() -> Iterable[Case]:
             partial(generators.delayed_rewards, frame=moving, lift=lift), (reward,),
             promise=Promise.NONE, frame=moving, best=1 if lift > 1.0 else -1, earns=(0.10, 0.10 * lift), delay=delay,
         )  # fmt: skip
-    ask = (limit(ERROR_RATE, 0.01), Criterion("1", REWARD, CONVERSION, is_reward=True))
     equal_errors = (0.005,) * 4
     for level, chances, failing, best, truth in (
         (
@@ -279,10 +286,13 @@ def rewards() -> Iterable[Case]:
             Truth.GOOD,
         ),
         ("near tie .050 .055 .060 .0605", (0.050, 0.055, 0.060, 0.0605), equal_errors, 3, Truth.GOOD),
+        ("near tie, margin 5 %", (0.050, 0.055, 0.060, 0.0605), equal_errors, 3, Truth.GOOD),
         ("A/A/A/A", (0.050,) * 4, equal_errors, -1, Truth.AT_LIMIT),
     ):
+        reward = Criterion("1", REWARD, CONVERSION, is_reward=True, margin=0.05 if "margin" in level else 0.0)
         yield Case(
-            "S9", level, truth, partial(generators.arms, looks=240, rate=100.0, rewards=chances, failing=failing), ask,
+            "S9", level, truth, partial(generators.arms, looks=240, rate=100.0, rewards=chances, failing=failing),
+            (limit(ERROR_RATE, 0.01), reward),
             frame=Frame(rate=100.0, looks=240), best=best, earns=chances, infeasible=(3,) if failing[3] > 0.01 else (),
         )  # fmt: skip
 

@@ -54,7 +54,7 @@ def broken(measures: Sequence[Measures]) -> list[Broken]:
 
 @dataclass(frozen=True)
 class Target:
-    """One line of the table: what is wanted, what was measured, and `met`, `missed`, `not shown` or `not yet`."""
+    """One line of the table: what is wanted, what was measured, and `met`, `missed`, `not shown` or `not measured`."""
 
     what: str
     wanted: str
@@ -83,7 +83,7 @@ def rate_target(what: str, bound: float, shares: Sequence[tuple[str, Share]]) ->
     """Met when the upper 95 % limit of the worst one is within the bound; not shown when only the share itself is."""
     wanted = f"at most {100 * bound:g} %"
     if not shares:
-        return Target(what, wanted, "", "not yet")
+        return Target(what, wanted, "", "not measured")
     where, worst = max(shares, key=lambda item: item[1].interval[1])
     low, high = worst.interval
     text = f"{100 * worst.value:.2g} % ({100 * low:.2g} to {100 * high:.2g})"
@@ -94,7 +94,7 @@ def rate_target(what: str, bound: float, shares: Sequence[tuple[str, Share]]) ->
 def _time(what: str, bound: float, m: Measures | None, minus: float = 0.0) -> Target:
     wanted = f"at most {bound:g} s"
     if m is None:
-        return Target(what, wanted, "", "not yet")
+        return Target(what, wanted, "", "not measured")
     seconds = m.median - minus
     text = f"{seconds:.0f} s" if math.isfinite(seconds) else "never, in the median"
     return Target(what, wanted, text, "met" if seconds <= bound else "missed", f"{m.case}, {m.rule}")
@@ -104,7 +104,7 @@ def _number(
     what: str, wanted: str, value: float | None, met: Callable[[float], bool], shown: str, where: str = ""
 ) -> Target:
     if value is None:
-        return Target(what, wanted, "", "not yet", where)
+        return Target(what, wanted, "", "not measured", where)
     return Target(what, wanted, shown.format(value), "met" if met(value) else "missed", where)
 
 
@@ -165,7 +165,7 @@ def _times(found: _Found) -> list[Target]:
 def _efficiency(found: _Found, what: str, bound: float, mode: str, cases: list[str]) -> Target:
     known = [(m.efficiency, m.case) for m in found.all(cases, (mode,)) if m.efficiency is not None]
     if not known:
-        return Target(what, f"at least {bound:g}", "", "not yet")
+        return Target(what, f"at least {bound:g}", "", "not measured")
     least, where = min(known)
     others = ", ".join(f"{value:.2f}" for value, _ in known)
     return Target(what, f"at least {bound:g}", others, "met" if least >= bound else "missed", where)
@@ -179,8 +179,8 @@ def _others(found: _Found) -> list[Target]:
     other = [x.other for x in results.invariances]
     raised = "" if alarms is None else f"{alarms.count} of {alarms.of}"
     turned = f"{sum(s.count for s in other)} of {sum(s.of for s in other)}" if other else ""
-    held = "not yet" if alarms is None else "met" if alarms.by_chance(MISMATCH_ALPHA) >= SURPRISING else "missed"
-    same = "not yet" if not other else "missed" if any(s.count for s in other) else "met"
+    held = "not measured" if alarms is None else "met" if alarms.by_chance(MISMATCH_ALPHA) >= SURPRISING else "missed"
+    same = "not measured" if not other else "missed" if any(s.count for s in other) else "met"
     missed = [(f"{c.case}, {c.mode}", c.missed) for c in results.coverages]
     return [
         rate_target("an interval that excludes the truth at any look", 0.05, missed),

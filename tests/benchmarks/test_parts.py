@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from benchmarks.decisions import generators, peers, picture, report, run
-from benchmarks.decisions.bounds import divergence, least_seconds
+from benchmarks.decisions.bounds import divergence, least_seconds, least_seconds_to_best
 from benchmarks.decisions.generators import BURSTS_OF_FIVE, Noise
 from benchmarks.decisions.measures import Share
 from benchmarks.decisions.readings import ERRORS, LATENCY, REQUESTS, REWARD, Array, Readings
@@ -181,7 +181,7 @@ def test_intervals_of_shares_are_exact() -> None:
 
 @pytest.mark.parametrize(
     ("shares", "verdict"),
-    [([(0, 2000)], "met"), ([(90, 2000)], "not shown"), ([(0, 2000), (120, 2000)], "missed"), ([], "not yet")],
+    [([(0, 2000)], "met"), ([(90, 2000)], "not shown"), ([(0, 2000), (120, 2000)], "missed"), ([], "not measured")],
 )
 def test_a_target_is_met_only_when_chance_cannot_have_helped(shares: list[tuple[int, int]], verdict: str) -> None:
     found = rate_target("something wrong", 0.05, [(f"case {n}", Share(n, of)) for n, of in shares])
@@ -225,3 +225,18 @@ def test_every_batch_has_its_own_seed() -> None:
     seeds = {(j.case, j.batch): CASES[j.case].seed(1, j.batch).generate_state(2).tobytes() for j in jobs}
     assert len(set(seeds.values())) == len(seeds) == 9
     assert sum(j.size for j in jobs) == 360
+
+
+def test_the_bound_for_two_arms_is_that_of_the_best_split() -> None:
+    """Of two arms the best split is even for close rates: about 4 kl(p, q) each way from the middle."""
+    found = least_seconds_to_best(case("S5 +5 %"))
+    middle = 0.1025
+    even = 0.5 * (divergence(0.1, middle) + divergence(0.105, middle))
+    assert found == pytest.approx(divergence(0.05, 0.95) / (even * 40.0), rel=0.01)
+    assert least_seconds_to_best(case("S9 A/A/A/A")) is None
+
+
+def test_who_may_win() -> None:
+    assert case("S9 gaps .050 .055 .065, infeasible .075").winners == {2}
+    assert case("S9 near tie, margin 5 %").winners == {2, 3}
+    assert case("S9 A/A/A/A").winners == frozenset()

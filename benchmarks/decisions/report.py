@@ -169,13 +169,14 @@ def _arms(results: Results) -> list[Table]:
             continue
         bound = least_seconds_to_best(next(c for c in CASES if c.key == m.case))
         rows.append((
-            m.case, m.rule, str(m.replications), percents(m.promoted), percents(m.found) if m.truth == Truth.GOOD else "",
+            m.case, m.rule, str(m.replications), percents(m.promoted),
+            percents(m.found) if m.truth == Truth.GOOD else "",
             percents(m.infeasible), f"{m.regret:.2f}", seconds(m.median), "" if bound is None else seconds(bound),
         ))  # fmt: skip
     note = (
         "Right: the best that keeps the limit, or one within the margin. Regret: rewards lost per 1,000 requests after "
-        "the end, against the best. Bound: the least mean time of any rule, with the best of all splits and for the reward "
-        "alone. The peers see equal shares (S5: a split that moves)."
+        "the end, against the best. Bound: the least mean time of any rule, with the best of all splits, for the "
+        "reward alone. The peers see equal shares (S5: a split that moves)."
     )
     head = ("case", "rule", "N", "a winner, %", "right, %", "one that violates, %", "regret", "median s", "bound s")
     return [Table("tables", "S5 and S9: the version that earns most", note, head, tuple(rows))] if rows else []

@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 help:  ## what there is to make
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
-demo: setup  ## the article on this machine [SCENARIO=success|slow|errors|crash|failing] [REPORT=FILE]
+demo: setup  ## the article on this machine [SCENARIO=success|failing|match|accuracy|ab|abn|performance|…] [REPORT=FILE]
 	@$(BIN)/serin demo $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(REPORT),--report $(REPORT))
 
 test: setup check unit real cluster  ## every check and every test

@@ -106,6 +106,14 @@ async def test_without_a_model_there_is_no_status_but_feedback_is_announced(http
     assert page == "# TYPE serin_feedback_correct_total counter\n# TYPE serin_feedback_total counter\n"
 
 
+@pytest.mark.parametrize(("workload", "header"), [("m-v2", "m-v2"), (None, None)])
+async def test_a_server_that_knows_its_name_tells_it_with_each_answer(workload: str | None, header: str | None) -> None:
+    app = application(Model("m", {}, {}), workload=workload)
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://server") as client:
+        answer = await client.post("/v1/models/m:predict", json={"instances": [1]})
+    assert answer.headers.get("x-serin-version") == header
+
+
 def test_who_sends_ever_new_names_does_not_fill_the_memory() -> None:
     metrics = ServingMetrics("m")
     for number in range(MOST_PREDICTORS):

@@ -69,9 +69,12 @@ class Model:
 
 
 class _Pages:
-    def __init__(self, model: Model, faults: Faults, largest_body: int, namespace: str | None) -> None:
+    def __init__(
+        self, model: Model, faults: Faults, largest_body: int, namespace: str | None, workload: str | None
+    ) -> None:
         self._model = model
         self._namespace = namespace
+        self._workload = workload
         self._dice = Dice(faults)
         self._largest_body = largest_body
         self._metrics = ServingMetrics(model.name)
@@ -91,6 +94,8 @@ class _Pages:
             return await self._feedback(wanted, request)
         code, response = await self._prediction(wanted, request)
         self._metrics.request(wanted.action, code, time.perf_counter() - start)
+        if self._workload:
+            response.headers[PREDICTOR_HEADER] = self._workload
         if request.app.state.ending():
             response.headers["connection"] = "close"
         return response
@@ -181,14 +186,19 @@ class _TooLargeError(Exception):
 
 
 def application(
-    model: Model, faults: Faults | None = None, largest_body: int = LARGEST_BODY, namespace: str | None = None
+    model: Model,
+    faults: Faults | None = None,
+    largest_body: int = LARGEST_BODY,
+    namespace: str | None = None,
+    workload: str | None = None,
 ) -> Starlette:
     """The application. `state.ending` says whether the server is about to end.
 
     largest_body   bytes
     namespace      where the workloads are that feedback names
+    workload       what this server is called there; told with each prediction, so that feedback can name it
     """
-    pages = _Pages(model, faults or Faults(), largest_body, namespace)
+    pages = _Pages(model, faults or Faults(), largest_body, namespace, workload)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:

@@ -64,8 +64,9 @@ def serve(settings: Settings, say: Callable[[str], None]) -> None:
     with _bind(settings.host, settings.port) as listener, _loaded(settings, say) as versions:
         address = f"http://{settings.host}:{listener.getsockname()[1]}/v1/models/{settings.name}"
         model = Model(settings.name, versions, settings.served.labels)
-        namespace = os.environ.get("POD_NAMESPACE")
-        server = _server(application(model, settings.faults, settings.largest_body, namespace), settings.drain)
+        namespace, workload = (os.environ.get(name) or None for name in ("POD_NAMESPACE", "SERIN_VERSION"))
+        app = application(model, settings.faults, settings.largest_body, namespace, workload)
+        server = _server(app, settings.drain)
         listener.listen(_BACKLOG)
         numbers = ", ".join(map(str, versions))
         what = f"serving {settings.name} version {numbers}" if versions else f"counting feedback on {settings.name}"

@@ -41,6 +41,9 @@ _log = structlog.get_logger("serin.engine")
 Place = tuple[str, str]
 """Namespace and name of an experiment."""
 
+_BEGIN_AT_ONCE = 128
+"""First turns at the same time. Of thousands in one go each would wait for all, and so would a Lease to be renewed."""
+
 
 @dataclass(slots=True)
 class _Running:
@@ -76,7 +79,10 @@ class Engine:
             patience or Patience(),
             observer or Unobserved(),
             recorder or NoRecorder(),
+            self._beside,
         )
+        self._listed = asyncio.Event()
+        self._beginning = asyncio.Semaphore(_BEGIN_AT_ONCE)
         self._running: dict[Place, _Running] = {}
         self._dependents: dict[Place, set[Place]] = {}
         self._owners: dict[tuple[str, Place], str] = {}
@@ -90,17 +96,18 @@ class Engine:
         """Work until cancelled; then every worker stops between two writes at the latest."""
         kinds = (EXPERIMENT, DEPLOYMENT, SERVICE, VIRTUAL_SERVICE, DESTINATION_RULE, CONFIG_MAP)
         try:
-            listed = False
             async for event in self._world.objects.watch(*kinds):
                 if event.change is Change.SYNCED:
-                    listed = True
+                    self._listed.set()
                 else:
-                    self._changed(event.object, gone=event.change is Change.DELETED, listed=listed)
+                    gone, listed = event.change is Change.DELETED, self._listed.is_set()
+                    self._changed(event.object, gone=gone, listed=listed)
         finally:
             tasks = [running.task for running in self._running.values() if running.task]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            self._listed.clear()
             self._running.clear()
             self._dependents.clear()
             self._owners.clear()
@@ -116,7 +123,8 @@ class Engine:
                 running.asked = asked
                 running.wake.set()
             if listed and (obj.get("status") or {}).get("phase") == "Completed":
-                self._wake_all()
+                for other in self._beside(*place):
+                    self._running[other].wake.set()
         elif obj["kind"] in (VIRTUAL_SERVICE.name, DESTINATION_RULE.name):
             self._wake_by_rule(place, obj, gone=gone, listed=listed)
         elif obj["kind"] == CONFIG_MAP.name:
@@ -150,6 +158,12 @@ class Engine:
         for running in self._running.values():
             running.wake.set()
 
+    def _beside(self, namespace: str, name: str) -> set[Place]:
+        """The experiments that need an object which this one needs, too."""
+        place = (namespace, name)
+        needs = self._running[place].needs if place in self._running else ()
+        return {other for need in needs for other in self._dependents[need]} - {place}
+
     def _depend(self, place: Place, running: _Running, needs: frozenset[Place]) -> None:
         """Remember who is to be woken for which objects."""
         for old in running.needs - needs:
@@ -168,24 +182,30 @@ class Engine:
         return running
 
     async def _work(self, place: Place, running: _Running) -> None:
-        """Turn after turn, until the experiment is gone. An error of ours is logged and retried, never the end."""
-        while True:
-            running.wake.clear()
-            try:
-                wait = await running.worker.turn()
-            except SerinError as error:
-                self._world.observer.failed(error)
-                wait = running.worker.backoff()
-                _log.warning("turn failed", experiment=f"{place[0]}/{place[1]}", error=str(error), retry_in=wait)
-            except Exception as error:
-                self._world.observer.failed(error)
-                wait = running.worker.backoff()
-                _log.exception("turn failed unexpectedly", experiment=f"{place[0]}/{place[1]}", retry_in=wait)
-            if wait is None:
-                self._depend(place, running, frozenset())
-                self._running.pop(place, None)
-                return
+        """Turn after turn, until the experiment is gone; the first when all others are known."""
+        await self._listed.wait()
+        async with self._beginning:
+            wait = await self._turn(place, running)
+        while wait is not None:
             await self._until(wait, running.wake)
+            wait = await self._turn(place, running)
+        self._depend(place, running, frozenset())
+        self._running.pop(place, None)
+
+    async def _turn(self, place: Place, running: _Running) -> float | None:
+        """As `Worker.turn`. An error of ours is logged and retried, never the end."""
+        running.wake.clear()
+        try:
+            return await running.worker.turn()
+        except SerinError as error:
+            self._world.observer.failed(error)
+            wait = running.worker.backoff()
+            _log.warning("turn failed", experiment=f"{place[0]}/{place[1]}", error=str(error), retry_in=wait)
+        except Exception as error:
+            self._world.observer.failed(error)
+            wait = running.worker.backoff()
+            _log.exception("turn failed unexpectedly", experiment=f"{place[0]}/{place[1]}", retry_in=wait)
+        return wait
 
     async def _until(self, seconds: float, wake: asyncio.Event) -> None:
         """Sleep by the injected clock, or until woken."""

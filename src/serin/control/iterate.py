@@ -200,7 +200,9 @@ class Worker:
         """The routing rules, taken and ours."""
         routing = routing_of(experiment, record.key, self._found)
         if not record.holds(Type.ROUTING_RULES_READY) or record.memory.core is None:
-            if rival := await neighbours.in_the_way(self._world.objects, record):
+            if rival := await neighbours.in_the_way(
+                self._world.objects, record, self._world.beside(record.namespace, record.name)
+            ):
                 raise RoutingRulesError(rival)
             rules = await self._world.router.take(routing)
             record.memory = replace(record.memory, created=record.memory.created or rules.created)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -50,7 +51,10 @@ class Unobserved:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """The ports and what is built on them, shared by all workers."""
+    """The ports and what is built on them, shared by all workers.
+
+    beside   of an experiment (namespace and name) the others that need an object of the same name
+    """
 
     objects: Objects
     metrics: Metrics
@@ -61,6 +65,7 @@ class World:
     patience: Patience = field(default_factory=Patience)
     observer: Observer = field(default_factory=Unobserved)
     recorder: Recorder = field(default_factory=NoRecorder)
+    beside: Callable[[str, str], Collection[tuple[str, str]]] = lambda _namespace, _name: ()
 
 
 class Hold(Exception):  # noqa: N818 - the word of the field

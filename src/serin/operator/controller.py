@@ -83,9 +83,12 @@ class Controller:
         self._ending = asyncio.Event()
         self.figures = Figures()
         self.identity = name or identity()
-        free = Api(access.client(), observer=self.figures)
+        client = access.client()
+        free = Api(client, observer=self.figures)
         self._free = free
-        self._leadership = Leadership(free, settings.lease_namespace or access.own_namespace, self.identity)
+        # An `Api` of its own: a renewal must not wait behind the requests of a thousand experiments.
+        own = Api(client, observer=self.figures)
+        self._leadership = Leadership(own, settings.lease_namespace or access.own_namespace, self.identity)
         direct = KubeObjects(free.gated(self._leadership.gate))
         self.objects = CachedObjects(direct, _keeps(settings))
         self._sink = EventSink(direct, self._clock, self.identity, _numbers().__next__)

@@ -105,7 +105,8 @@ class Store:
         """How late each iteration was that came since the last call, of experiments known by then."""
         select = "SELECT name, json_extract(body, '$.status.analysisState.iteratedAt') FROM objects WHERE kind = ?"
         with self._open() as database:
-            found = {name: at for name, at in database.execute(select, (f"{EXPERIMENT.name}.{EXPERIMENT.group}",)) if at}
+            kind = f"{EXPERIMENT.name}.{EXPERIMENT.group}"
+            found = {name: at for name, at in database.execute(select, (kind,)) if at}
         before, self.iterated = self.iterated, found
         return [at - before[name] - INTERVAL for name, at in found.items() if name in before and at > before[name]]
 
@@ -284,8 +285,8 @@ def conclude(rows: Sequence[Row]) -> None:
     each = (most.cpu - empty.cpu) / most.count
     possible = math.floor(0.9 * (1.0 - empty.cpu) / each)
     print(
-        f"one home carried {most.count} experiments at {INTERVAL:.0f} s with {most.cpu:.0%} of a core; at {1e3 * each:.2f} "
-        f"ms each a second, nine tenths of a core are about {possible}"
+        f"one home carried {most.count} experiments at {INTERVAL:.0f} s with {most.cpu:.0%} of a core; "
+        f"at {1e3 * each:.2f} ms each a second, nine tenths of a core are about {possible}"
     )
     if last.late:
         print(f"it did not carry {last.count}: one iteration in a hundred came {quantile(last.lags, 0.99):.1f} s late")

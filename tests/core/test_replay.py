@@ -11,7 +11,7 @@ from serin.core.forgetting import forget
 from serin.core.lifecycle import Surroundings, begin, iterate, observe
 from serin.core.model import Analysis, LimitKind, Plan
 from serin.core.observation import Fall, Series, Snapshot
-from serin.core.recording import Forgotten, Iterated, Planned, Read, Restored, Writer, digest, read
+from serin.core.recording import Forgotten, Iterated, Planned, Read, Restored, Step, Writer, digest, read
 from serin.core.replay import Replay
 from serin.errors import InvalidInput
 from tests.core.simulation import ERROR_RATE, ERRORS, LATENCY, MEAN_LATENCY, REQUESTS, limit_on
@@ -35,7 +35,7 @@ class Life:
     def __init__(self, plan=PLAN):
         self.plan, self.now = plan, 1000.0
         self.state = self.stored = begin(plan, self.now)
-        self.steps = [Planned(DOCUMENT), Restored(self.state.to_json())]
+        self.steps: list[Step] = [Planned(DOCUMENT), Restored(self.state.to_json())]
         self.counters = {v: dict.fromkeys(sorted(FAMILIES), 0.0) for v in plan.ids}
         self.instance = "envoy"
 
@@ -146,6 +146,7 @@ def test_counters_that_are_no_numbers_are_kept_too():
         7.0, (Series("baseline", REQUESTS, "x", float("nan")), Series("baseline", ERRORS, "x", float("inf")))
     )
     (back,) = read([json.loads(json.dumps(writer.write(Read(odd)), allow_nan=False))])
+    assert isinstance(back, Read)
     assert str(back.snapshot) == str(odd)
 
 

@@ -111,7 +111,8 @@ class Routing:
     def offered(self) -> frozenset[str]:
         """The addresses that requests are sent to: of the pods behind any way of any route."""
         routes = [route for listener in self.listeners for host in listener.hosts for route in host.routes]
-        named = {way.cluster for route in routes for way in (*route.targets, *route.mirrors)}
+        named = {way.cluster for route in routes for way in route.targets}
+        named |= {copy.cluster for route in routes for copy in route.mirrors}
         return frozenset(
             each.address for cluster in self.clusters if cluster.name in named for each in cluster.endpoints
         )

@@ -109,3 +109,25 @@ async def test_a_rule_that_goes_wakes_all_beside_it(objects: InMemoryObjects, wo
 async def test_a_rule_that_nobody_uses_wakes_all_beside_it(objects: InMemoryObjects, woken: Woken) -> None:
     await objects.delete(VIRTUAL_SERVICE, "default", "r")
     assert await woken.by(objects.create(route())) == sorted(NAMES)
+
+
+async def test_an_end_wakes_those_that_need_the_same_objects_only(objects: InMemoryObjects, woken: Woken) -> None:
+    rival = experiment("rival")
+    rival["spec"]["service"]["name"] = "svc-one"
+    await objects.create(rival)
+    ended = objects.patch(EXPERIMENT, "default", "one", {"status": {"phase": "Completed"}}, status=True)
+    assert await woken.by(ended) == ["rival"]
+
+
+async def test_all_begin_however_many_there_are() -> None:
+    clock = FakeClock()
+    there = [experiment(f"e{number}") for number in range(300)]
+    objects = InMemoryObjects(clock, *there)
+    engine = Engine(objects, FakeMetrics(clock), clock, FakeSink(), FakeDataPlane())
+    task = asyncio.create_task(engine.run())
+    await settle()
+    begun = {call.name for call in objects.calls if call.verb == "get" and call.kind == EXPERIMENT}
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+    assert len(begun) == len(there)

@@ -17,7 +17,7 @@ from serin.cli.options import command
 )
 @click.option(
     "--scenario", default="success", show_default=True, metavar="NAME",
-    help="success, slow, errors, crash, failing for the last three in turn, match, accuracy or performance.",
+    help="success, slow, errors, crash, failing for the last three in turn, match, accuracy, ab, abn or performance.",
 )  # fmt: skip
 @click.option("--report", type=click.Path(path_type=Path), metavar="FILE", help="Write what happened as JSON.")
 @click.option(

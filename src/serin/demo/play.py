@@ -83,7 +83,7 @@ async def _candidate(stage: Stage, scenario: Scenario) -> None:
     if scenario.candidate_file is None:
         return
     await asyncio.sleep(WAITS_BEFORE_CANDIDATE)
-    await stage.serin("apply", "-f", scenario.candidate_file)
+    await stage.serin("apply", *_files(scenario.candidate_file, *scenario.rivals))
 
 
 async def _watched(stage: Stage, scenario: Scenario, audience: Audience, say: Say) -> None:

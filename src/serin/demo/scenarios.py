@@ -11,7 +11,7 @@ from serin.errors import UsageError
 class Scenario:
     """One play. Files are in the example's folder; `models` are those that it needs trained.
 
-    candidate_file   None: there is no candidate, one version is judged
+    candidate_file   None: there is no candidate, one version is judged; rivals: the files of further candidates
     production       what runs before the experiment
     group            the header of the users who take part, GROUP of all; None: all do
     feedback         seconds after which the true label of each prediction is told, on average; None: never
@@ -26,6 +26,7 @@ class Scenario:
     models: tuple[str, ...]
     baseline: str = "fashionmnist-v1"
     candidate: str = "fashionmnist-v2"
+    rivals: tuple[str, ...] = ()
     production: tuple[str, ...] = ("modelv1.yaml", "externalize.yaml")
     group: tuple[str, str] | None = None
     feedback: float | None = None
@@ -93,6 +94,31 @@ ACCURACY = Scenario(
     production=("modelv1.yaml", "externalize.yaml", "feedback.yaml"),
     feedback=5.0,
 )
+AB = Scenario(
+    "ab",
+    "a small model competes with the one in production in how often it is right",
+    "fashionmnist-v0-ab.yaml",
+    "modelv0.yaml",
+    "fashionmnist-v0-ab",
+    "fashionmnist-v1",
+    ("v0", "v1"),
+    candidate="fashionmnist-v0",
+    production=("modelv1.yaml", "externalize.yaml", "feedback.yaml"),
+    feedback=5.0,
+)
+ABN = Scenario(
+    "abn",
+    "three models compete in how often they are right; one is often wrong, one too slow",
+    "fashionmnist-abn.yaml",
+    "modelv0.yaml",
+    "fashionmnist-abn",
+    "fashionmnist-v1",
+    ("v0", "v1", "v2"),
+    candidate="fashionmnist-v0",
+    rivals=("modelv2-slow.yaml",),
+    production=("modelv1.yaml", "externalize.yaml", "feedback.yaml"),
+    feedback=5.0,
+)
 PERFORMANCE = Scenario(
     "performance",
     "the model in production is held against its limits, and no traffic is moved",
@@ -111,6 +137,8 @@ PLAYS = {
     "failing": (SLOW, ERRORS, CRASH),
     "match": (MATCH,),
     "accuracy": (ACCURACY,),
+    "ab": (AB,),
+    "abn": (ABN,),
     "performance": (PERFORMANCE,),
 }
 

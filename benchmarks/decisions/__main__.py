@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import pickle
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from benchmarks.decisions import picture, report, run
 from benchmarks.decisions.scenarios import chosen
@@ -40,9 +42,13 @@ def main(words: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\ndecisions: stopped", file=sys.stderr)
         return 130
+    if given.before:
+        results = _loaded(given.before).with_more(results)
+    if given.keep:
+        Path(given.keep).write_bytes(pickle.dumps(results))
     found = report.tables(results)
     if given.output == "json":
-        print(json.dumps(_finite(report.plain(results)), indent=2, allow_nan=False))
+        print(json.dumps(finite(report.plain(results)), indent=2, allow_nan=False))
     else:
         print("\n".join(table.aligned() for table in found))
     if given.write:
@@ -65,16 +71,25 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--replications", type=int, metavar="N", help=f"of each case; {LONG} without --short")
     parser.add_argument("--processes", type=int, metavar="P", help="all cores without")
     parser.add_argument("--write", action="store_true", help="write the tables into docs/guarantees.md")
+    parser.add_argument("--keep", metavar="FILE", help="keep what was measured, for another run's --before")
+    parser.add_argument("--before", metavar="FILE", help="add what this run measures to what an earlier one has kept")
     parser.add_argument("-o", dest="output", choices=("text", "json"), default="text")
     return parser
 
 
-def _finite(value: object) -> object:
+def _loaded(file: str) -> run.Results:
+    """What an earlier run of ours has kept; its own file, so it is trusted."""
+    found = pickle.loads(Path(file).read_bytes())
+    assert isinstance(found, run.Results)
+    return found
+
+
+def finite(value: object) -> object:
     """Plain JSON: what never comes is null."""
     if isinstance(value, dict):
-        return {k: _finite(v) for k, v in value.items()}
+        return {k: finite(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(v) for v in value]
+        return [finite(v) for v in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -30,6 +30,9 @@ class Table:
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
 
+    def __post_init__(self) -> None:
+        assert all(len(row) == len(self.head) for row in self.rows), self.title
+
     def aligned(self) -> str:
         """For a terminal."""
         widths = [max(len(row[i]) for row in (self.head, *self.rows)) for i in range(len(self.head))]
@@ -201,6 +204,7 @@ def _loops(results: Results) -> list[Table]:
         "median s",
         "requests, %",
         "90 %",
+        "extra failures",
     )
     note = (
         "The split follows the rule, for 30 minutes; `requests`: the share of all of them that the candidate answers, "

@@ -105,6 +105,25 @@ class Results:
     refused: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
 
+    def with_more(self, other: Results) -> Results:
+        """These and other ones; what both have measured is the other's."""
+        again = {m.case for m in other.measures}
+        measures = [m for m in self.measures if m.case not in again] + other.measures
+        order = {c.key: i for i, c in enumerate(CASES)}
+        return Results(
+            other.seed,
+            max(self.replications, other.replications),
+            sorted(measures, key=lambda m: order[m.case]),
+            other.loops or self.loops,
+            other.coverages or self.coverages,
+            other.invariances or self.invariances,
+            other.losses or self.losses,
+            other.speeds or self.speeds,
+            other.chances or self.chances,
+            {k: why for k, why in self.refused.items() if k not in again} | other.refused,
+            self.seconds + other.seconds,
+        )
+
 
 def tasks(
     cases: Sequence[Case], replications: int, seed: int, short: bool = False, with_peers: bool = True

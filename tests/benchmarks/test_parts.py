@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import math
+import pickle
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from benchmarks.decisions import generators, peers, picture, report, run
+from benchmarks.decisions import generators, loop, peers, picture, report, run
+from benchmarks.decisions.__main__ import finite
 from benchmarks.decisions.bounds import divergence, least_seconds, least_seconds_to_best
+from benchmarks.decisions.disturbed import Invariance, Loss
 from benchmarks.decisions.generators import BURSTS_OF_FIVE, Noise
-from benchmarks.decisions.measures import Share
+from benchmarks.decisions.intervals import Coverage
+from benchmarks.decisions.measures import Share, measure_loop
 from benchmarks.decisions.readings import ERRORS, LATENCY, REQUESTS, REWARD, Array, Readings
-from benchmarks.decisions.run import Task
+from benchmarks.decisions.run import Results, Task
 from benchmarks.decisions.scenarios import CASES, Case
+from benchmarks.decisions.speed import Speed
 from benchmarks.decisions.targets import rate_target
 from benchmarks.decisions.traffic import Frame, path
 from benchmarks.decisions.verdicts import PROMOTED, ROLLED_BACK, UNDECIDED, Verdicts, both
@@ -200,6 +206,43 @@ def test_tables_are_written_between_their_markers_only() -> None:
     assert report.written(found, [table]) == found
     with pytest.raises(ValueError, match="no '<!-- tables"):
         report.written("nothing", [table])
+
+
+def everything() -> Results:
+    """One of each kind of result, small."""
+    half, none = Share(1, 2), Share(0, 2)
+    jobs = run.tasks([case("S1 2 %"), case("S1 0.5 %"), case("S1 1 %"), case("S9 A/A/A/A")], 2, 1, short=True)
+    found = run.run(jobs, 1, 2, processes=1, speeds=False)
+    setting = loop.settings()[0]
+    looks, shares = np.array([3, 120]), np.array([0.1, 0.2])
+    found.loops = [measure_loop(setting, "robust", np.array([1, 0]), looks, shares, shares)]
+    found.coverages = [Coverage("S1 1 %", "robust", none, 0.5)]
+    found.invariances = [Invariance("counters restart", "3 %", half, half, none)]
+    found.losses = [Loss(0.0, none, math.inf)]
+    found.speeds = [Speed(1, 1, 0.1, 0.2, 1.0, 1000), Speed(9, 4, 1.0, 2.0, 10.0, 9000)]
+    found.chances = (1e-10, 5.0)
+    found.refused = {"a case": "why"}
+    return found
+
+
+def test_all_results_become_tables_and_json_and_can_be_kept() -> None:
+    found = everything()
+    again = pickle.loads(pickle.dumps(found))
+    tables = report.tables(again)
+    assert len({t.title for t in tables}) == len(tables) == 11
+    for table in tables:
+        assert len(table.aligned().splitlines()) >= 3 + len(table.rows)
+        assert table.markdown().count("\n|") == 2 + len(table.rows)
+    assert json.loads(json.dumps(finite(report.plain(again)), allow_nan=False))["replications"] == 2
+
+
+def test_a_later_run_adds_to_an_earlier_one() -> None:
+    one = everything()
+    two = run.run(run.tasks([case("S1 5 %"), case("S1 2 %")], 3, 1, short=True), 1, 3, processes=1, speeds=False)
+    both_of_them = one.with_more(two)
+    counts = {m.case: m.replications for m in both_of_them.measures if m.rule == "robust"}
+    assert counts == {"S1 0.5 %": 2, "S1 1 %": 2, "S1 2 %": 3, "S1 5 %": 3}
+    assert both_of_them.loops == one.loops
 
 
 def test_the_picture_shows_every_rule_where_all_were_measured() -> None:

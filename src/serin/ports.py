@@ -219,7 +219,10 @@ class DataPlane(Protocol):
     """What the proxies really do, beyond what the objects say."""
 
     async def applied(self, rule: Object) -> bool:
-        """Whether every proxy has this version of a VirtualService or DestinationRule, and of what it rests on."""
+        """Whether every proxy has this version of a VirtualService or DestinationRule, and of what it rests on.
+
+        May raise Conflict when another version has taken its place.
+        """
         ...
 
     async def idle(self, namespace: str, workload: str) -> bool:

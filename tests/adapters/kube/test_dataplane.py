@@ -15,7 +15,7 @@ from serin.adapters.kube.dataplane import MeshDataPlane, Times
 from serin.adapters.kube.istiod import Istiod
 from serin.adapters.kube.objects import KubeObjects
 from serin.control.routing.istio_rules import ROUTER_LABEL
-from serin.errors import Unreachable
+from serin.errors import Conflict, Unreachable
 from serin.ports import DESTINATION_RULE, VIRTUAL_SERVICE, Object
 from tests.adapters.kube.api_server import FakeApiServer
 
@@ -64,7 +64,8 @@ async def test_a_rule_is_applied_when_its_time_is_over(objects: CachedObjects, t
     assert await plane.applied(written)
     again = await objects.replace({**written, "spec": {"a": 2}})
     assert not await plane.applied(again)
-    assert not await plane.applied(written)  # nobody will route by it any more
+    with pytest.raises(Conflict):  # nobody will route by it any more
+        await plane.applied(written)
     time.now += 2.0
     assert await plane.applied(again)
 

@@ -166,10 +166,19 @@ async def test_a_short_outage_costs_no_leadership(server: LeaseServer, clock: Fa
     task.cancel()
 
 
-async def test_a_missing_right_is_said_instead_of_waited_for(server: LeaseServer, clock: FakeClock) -> None:
+async def test_a_missing_right_is_said_when_it_lasts(server: LeaseServer, clock: FakeClock) -> None:
     server.status = 403
+    first = candidate(server, "a")
+    task = asyncio.create_task(first.acquire())
+    await clock.advance(10.0)
+    server.status = 0  # an API server that has just started refuses everybody for a moment
+    await clock.advance(3.0)
+    assert first.leads
+    server.status = 403
+    task = asyncio.create_task(candidate(server, "b").acquire())
+    await clock.advance(20.0)
     with pytest.raises(Forbidden, match=r"does not allow to get leases\.coordination\.k8s\.io in namespace 'iter8'"):
-        await candidate(server, "a").acquire()
+        await task
 
 
 def test_a_holder_that_was_promised_longer_is_waited_for_longer() -> None:

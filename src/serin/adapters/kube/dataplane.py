@@ -17,7 +17,7 @@ from typing import Protocol
 import structlog
 
 from serin.control.routing.istio_rules import ROUTER_LABEL
-from serin.control.semantics import kind_of
+from serin.control.semantics import key_of, kind_of
 from serin.errors import SerinError
 from serin.ports import DESTINATION_RULE, VIRTUAL_SERVICE, Kind, Object
 
@@ -80,10 +80,11 @@ class MeshDataPlane:
         self._asked: dict[tuple[str, str], tuple[float, float]] = {}
 
     async def applied(self, rule: Object) -> bool:
-        """Whether this form of the rule, and of the DestinationRules of its router, has had its time."""
+        """Whether this form of the rule, and of the DestinationRules of its router, has had its time.
+
+        Raises Conflict when another form has taken its place: nobody will ever route by this one.
+        """
         age = self._age(rule)
-        if age is None:
-            return False
         if self._proxies is None:
             return age >= self._times.propagation
         if age < self._times.push:
@@ -114,13 +115,15 @@ class MeshDataPlane:
         self._asked[namespace, workload] = (first, now)
         return False
 
-    def _age(self, rule: Object) -> float | None:
-        """Seconds for which the youngest of what this rule rests on has been known; None: another form is known."""
-        ages = [self._known.known_for(kind_of(rule), rule)]
+    def _age(self, rule: Object) -> float:
+        """Seconds for which the youngest of what this rule rests on has been known. Raises Conflict."""
+        own = self._known.known_for(kind_of(rule), rule)
+        if own is None:
+            raise key_of(rule).conflict()
+        ages = [own]
         router = (rule["metadata"].get("labels") or {}).get(ROUTER_LABEL)
         if kind_of(rule) == VIRTUAL_SERVICE and router:
             namespace = rule["metadata"]["namespace"]
             for other in self._known.glance(DESTINATION_RULE, namespace, {ROUTER_LABEL: router}):
-                ages.append(self._known.known_for(DESTINATION_RULE, other))
-        known = [age for age in ages if age is not None]
-        return min(known) if len(known) == len(ages) else None
+                ages.append(self._known.known_for(DESTINATION_RULE, other) or 0.0)
+        return min(ages)

@@ -74,16 +74,22 @@ class Leadership:
         return self._election.remaining(self._monotonic())
 
     async def acquire(self) -> None:
-        """Return when this one leads. Raises Forbidden, for which no waiting helps."""
+        """Return when this one leads. Raises Forbidden when that lasts.
+
+        An API server that has just started refuses everybody for a moment, until it knows its roles.
+        """
         said: str | None = None
+        refused_since: float | None = None
         while True:
             try:
                 move = await self._attempt()
                 said = self._say(said, move)
-            except Forbidden:
-                raise
+                refused_since = None
             except SerinError as error:
                 _log.warning("cannot stand for election", error=str(error))
+                refused_since = (refused_since or self._monotonic()) if isinstance(error, Forbidden) else None
+                if refused_since is not None and self._monotonic() - refused_since > self.terms.duration:
+                    raise
             if self.leads:
                 _log.info("leading", identity=self.identity)
                 return

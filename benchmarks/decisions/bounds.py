@@ -35,7 +35,7 @@ def least_seconds(case: Case, power: float, alpha: float) -> float | None:
         return None
     value, limit, third = case.effect
     criterion = case.criteria[0]
-    if criterion.measure.kind is MeasureKind.MEAN and criterion.quantile is None:
+    if criterion.measure.kind is MeasureKind.MEAN:
         rate = _of_mean(case.frame, value, limit, third)
     elif "S4" in case.scenario:
         rate = _of_ratio(case.frame, value, limit, third)

@@ -33,12 +33,12 @@ ALPHA = 0.05
 
 
 def limits(case: Case) -> list[Criterion]:
-    return [c for c in case.criteria if c.limit is not None]
+    return [c for c in case.for_peers or case.criteria if c.limit is not None]
 
 
 def judgeable(case: Case) -> bool:
-    """Whether the rules without rewards and without quantiles have anything to say."""
-    return all(not c.is_reward and c.quantile is None for c in case.criteria)
+    """Whether the rules without rewards have anything to say."""
+    return all(not c.is_reward for c in case.criteria)
 
 
 def flagger(case: Case, readings: Readings, _random: Random) -> Verdicts:

@@ -113,14 +113,14 @@ class Results:
         return Results(
             other.seed,
             max(self.replications, other.replications),
-            sorted(measures, key=lambda m: order[m.case]),
+            sorted((m for m in measures if m.case in order), key=lambda m: order[m.case]),
             other.loops or self.loops,
             other.coverages or self.coverages,
             other.invariances or self.invariances,
             other.losses or self.losses,
             other.speeds or self.speeds,
             other.chances or self.chances,
-            {k: why for k, why in self.refused.items() if k not in again} | other.refused,
+            {k: why for k, why in self.refused.items() if k in order and k not in again} | other.refused,
             self.seconds + other.seconds,
         )
 

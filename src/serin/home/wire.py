@@ -26,6 +26,7 @@ _CODES: dict[type[SerinError], int] = {
     errors.Unreachable: 503,
     errors.StorageError: 507,
     errors.Timeout: 504,
+    errors.Forbidden: 403,
     errors.OutcomeError: 500,
     SerinError: 500,
 }

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from serin.core.evidence.criterion import Sums, start
 from serin.core.evidence.posterior import (
     Beta,
     Exactly,
@@ -21,6 +22,8 @@ from serin.core.evidence.posterior import (
     rank_probabilities,
     win_probabilities,
 )
+from serin.core.model import Analysis, LimitKind
+from tests.core.simulation import MEAN_LATENCY, limit_on
 
 THREE = [Beta(50.5, 950.5), Beta(60.5, 940.5), Beta(30.5, 370.5)]
 PI = [1.0, 0.9, 0.4]
@@ -136,3 +139,13 @@ def test_a_mean_is_never_shown_below_zero() -> None:
     assert wide is not None
     assert wide.lower == 0.0
     assert Unknown().interval() is None
+
+
+def test_values_that_are_all_0_can_be_compared_with_others() -> None:
+    criterion = limit_on(MEAN_LATENCY, 1.2, LimitKind.RELATIVE)
+    nothing = start(criterion, Analysis(), horizon=10).update(Sums(1.0, 0.0), Sums(1.0, 1.0), 1.0)
+    something = start(criterion, Analysis(), horizon=10, own_baseline=True).update(Sums(1.0, 1.0), None, 1.0)
+    for own, other in ((nothing, something), (something, nothing), (nothing, nothing)):
+        chance = probability_of_satisfying(own.posterior, 1.2, True, other.posterior)
+        assert chance is not None
+        assert 0.0 <= chance <= 1.0

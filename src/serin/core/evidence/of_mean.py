@@ -158,7 +158,7 @@ class MeanEvidence(Evidence):
         if self.value is None:
             return Unknown()
         track = self.alone[0].track
-        least = 1e-9 * abs(self.value) + 1e-300
+        least = 1e-9 * abs(self.value) + 1e-12  # values that are all 0 scatter by something, or comparisons overflow
         if track.blocks < 2:
             return Student(1.0, self.value, max(abs(self.value), least))
         return Student(track.blocks - 1.0, self.value, max(track.estimate()[1], least))

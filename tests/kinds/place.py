@@ -132,6 +132,8 @@ class Place:
             *(self.rules() if rules else ()),
         )
         await self.ready(*versions)
+        if rules and "v1" in versions:
+            await self.open()
 
     async def apply(self, *objects: Object) -> None:
         await self.client.apply(objects)
@@ -145,6 +147,16 @@ class Place:
                 return int(status.get("readyReplicas") or 0) > 0
 
             await eventually(f"shop-{version} is ready", ready, PATIENCE)
+
+    async def open(self) -> None:
+        """Wait until the gateway leads to a version: a pod is ready a moment before the gateway knows it."""
+
+        async def leads() -> bool:
+            async with httpx2.AsyncClient(trust_env=False, timeout=20.0) as client:
+                answer = await client.get(f"http://127.0.0.1:{self.house.port}/", headers={"host": self.host})
+            return bool(answer.status_code == 200)
+
+        await eventually(f"{self.host} leads to a version", leads, PATIENCE)
 
     # looking
 

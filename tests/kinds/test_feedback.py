@@ -84,6 +84,14 @@ async def played(place: Place, candidate: list[bool], iterations: int, *, all_to
         return int(status.get("readyReplicas") or 0) > 0
 
     await eventually("the collector is ready", counts, 90.0)
+    await place.open()
+
+    async def takes_labels() -> bool:
+        async with httpx2.AsyncClient(trust_env=False) as client:
+            url, body = f"http://127.0.0.1:{place.house.port}{PATH}", {"correct": [True]}
+            return (await client.post(url, json=body, headers={"host": place.host})).status_code == 200
+
+    await eventually("the gateway leads labels to the collector", takes_labels, 90.0)
     async with (
         place.traffic(rate=60.0) as load,
         labels(place, "shop-v1", [True] * 9 + [False], all_told=all_told),

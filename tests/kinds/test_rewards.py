@@ -39,6 +39,7 @@ async def sold(place: Place, shops: dict[str, list[str]], **spec: Any) -> Object
     await place.stage(rules=False)
     await place.apply(*(place.deployment(version, *args) for version, args in shops.items()), *place.rules())
     await place.ready(*shops)
+    await place.open()
     baseline, *candidates = (f"shop-{version}" for version in shops)
     async with place.traffic(rate=150.0) as load:
         await place.apply(

@@ -17,7 +17,7 @@ from benchmarks.machine import describe, end_as_by_ctrl_c
 
 SHORT, LONG = 200, 2000
 SEED = 20_261_124
-EXTRAS = ("loop", "intervals", "S10", "SRM")
+EXTRAS = ("loop", "intervals", "S10", "SRM", "speed")
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -38,7 +38,7 @@ def main(words: Sequence[str] | None = None) -> int:
         names, replications, given.seed, given.short
     )
     try:
-        results = run.run(jobs, given.seed, replications, given.processes, speeds=not names)
+        results = run.run(jobs, given.seed, replications, given.processes, speeds=not names or "speed" in names)
     except KeyboardInterrupt:
         print("\ndecisions: stopped", file=sys.stderr)
         return 130

@@ -14,7 +14,7 @@ from benchmarks.decisions.measures import Measures, Share
 from benchmarks.decisions.peers import PEERS
 from benchmarks.decisions.run import ASIDE, Results
 from benchmarks.decisions.scenarios import CASES, Truth
-from benchmarks.decisions.targets import broken, targets
+from benchmarks.decisions.targets import broken, reason, targets
 
 PAGE = Path(__file__).parents[2] / "docs" / "guarantees.md"
 BEGIN, END = "<!-- {0}: written by python -m benchmarks.decisions --write -->", "<!-- {0}: end -->"
@@ -66,7 +66,7 @@ def seconds(x: float) -> str:
 
 def tables(results: Results) -> list[Table]:
     """All that the results have."""
-    found = [_of_targets(results)] if results.measures else []
+    found = [_of_targets(results), *_reasons(results)] if results.measures else []
     found += [*_wrong(results), *_right(results), *_costs(results), *_arms(results)]
     found += [*_loops(results), *_coverages(results), *_sources(results), *_speeds(results)]
     return found
@@ -80,6 +80,12 @@ def _of_targets(results: Results) -> Table:
         "so; the worst case is named."
     )
     return Table("targets", "Targets", note, ("target", "wanted", "measured", "", "worst, or by"), rows)
+
+
+def _reasons(results: Results) -> list[Table]:
+    missed = [t for t in targets(results) if t.verdict == "missed"]
+    rows = tuple((t.what, reason(t) or "not understood yet") for t in missed)
+    return [Table("targets", "Why targets are missed", "", ("target", "reason"), rows)] if rows else []
 
 
 def _columns(measures: Sequence[Measures]) -> list[str]:

@@ -69,8 +69,10 @@ WHY = {
     "do; a longer experiment helps for sure",
     "efficiency of `independent`": "what is far from its limit is decided within a few looks, and then a look of 15 s "
     "is long; against a violation half of the evidence is kept for one that begins late, at a price of 0.7 nats",
-    "efficiency for means": "below five looks it is the look that is long, not the proof",
+    "efficiency for means": "how values scatter has to be learned in the same few blocks; below five looks it is the "
+    "look that is long, not the proof",
     "median delay": "half of the evidence is spent on 'bad from the start', which nobody can know beforehand",
+    "its time": "a hair above it, on a machine that was not quiet",
     "an iteration with its reading": "small arrays and objects of Python, made anew at every reading",
     "the same, 9 candidates": "as above, for 40 pairs of a version and a criterion",
 }

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -164,17 +165,26 @@ class Traffic:
                     self.lost.append(problem)
 
 
+def _free_ports(count: int) -> list[int]:
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [int(each.getsockname()[1]) for each in sockets]
+
+
 class Controller:
     """A controller in a process of its own, with the rights that are installed and no more."""
 
     def __init__(self, lab: Lab, folder: Path, number: int, *options: str) -> None:
         self.log = folder / f"controller-{number}.log"
+        self._ports = _free_ports(2)
         kubeconfig = folder / f"controller-{number}.kubeconfig"  # with a token of its own
         kubeconfig.write_text(lab.kubeconfig_for(ACCOUNT, "iter8").read_text())
         self._words = [
             *(sys.executable, "-I", "-S", launch.__file__, str(os.getpid())),
             *(sys.executable, "-m", "serin", "controller", "--prometheus", lab.prometheus),
-            *("--kubeconfig", str(kubeconfig), "--health-port=0", "--metrics-port=0"),
+            *("--kubeconfig", str(kubeconfig), f"--health-port={self._ports[0]}", f"--metrics-port={self._ports[1]}"),
             *("--scrape-interval=1", "--propagation=1", "--drain=2", *options),
         ]
         self._begin()
@@ -192,12 +202,10 @@ class Controller:
     def said(self, what: str) -> bool:
         return what in self.log.read_text(errors="replace")
 
-    def lines(self) -> list[Manifest]:
-        found = []
-        for line in self.log.read_text(errors="replace").splitlines():
-            with suppress(ValueError):
-                found.append(json.loads(line))
-        return found
+    def page(self, path: str) -> httpx2.Response:
+        """`/healthz`, `/readyz` or `/metrics`."""
+        port = self._ports[path == "/metrics"]
+        return httpx2.get(f"http://127.0.0.1:{port}{path}", trust_env=False, timeout=5.0)
 
     def end(self) -> int:
         """SIGTERM, and the exit code."""

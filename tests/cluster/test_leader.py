@@ -95,6 +95,11 @@ def test_a_leader_that_is_told_to_end_hands_over_at_once(lab: Lab, place: Place,
         (second,) = [each for each in both if each is not first]
         place.apply(experiment(place.host, interval="2s", iterations=500))
         eventually("it runs", lambda: place.message().startswith("IterationUpdate"))
+        for each, leader in ((first, "1.0"), (second, "0.0")):
+            assert each.page("/healthz").status_code == 200
+            assert each.page("/readyz").json() == {"ready": True, "troubles": {}}
+            assert f"serin_leader {leader}" in each.page("/metrics").text
+        assert 'serin_experiments{phase="Progressing"} 1.0' in first.page("/metrics").text
         began = time.monotonic()
         assert first.end() == 0
         assert first.said("lease released")

@@ -24,11 +24,14 @@ from serin.adapters.kube.istiod import Istiod
 from serin.adapters.kube.leadership import Leadership, monotonic
 from serin.adapters.kube.objects import KubeObjects
 from serin.adapters.kube.reflector import Scope
+from serin.adapters.notifications import CONFIG_MAP as NOTIFIERS
+from serin.adapters.notifications import Notifications
 from serin.adapters.prometheus import PrometheusMetrics
 from serin.control.engine import Engine
 from serin.control.telemetry import NAMESPACE
 from serin.control.world import Patience
 from serin.errors import SerinError
+from serin.operator.apart import Apart
 from serin.operator.figures import Facts, Figures
 from serin.operator.pages import Page, health, metrics
 from serin.operator.settings import Settings, authorization, identity
@@ -41,11 +44,14 @@ from serin.ports import (
     VIRTUAL_SERVICE,
     Clock,
     Metrics,
+    Object,
+    Severity,
+    Sink,
 )
 
 _log = structlog.get_logger("serin.controller")
 
-_EVENTS_WITHIN = 2.0
+_LAST_WORDS_WITHIN = 2.0
 _LONGER = 30.0
 """Seconds beyond the time to drain after which a loser is deleted in any case."""
 
@@ -60,6 +66,18 @@ class SystemClock:
     async def sleep(self, seconds: float) -> None:
         """Return after so many seconds."""
         await asyncio.sleep(seconds)
+
+
+class _Both:
+    """The port `Sink` for two."""
+
+    def __init__(self, *sinks: Sink) -> None:
+        self._sinks = sinks
+
+    async def emit(self, regarding: Object, reason: str, message: str, severity: Severity = Severity.NORMAL) -> None:
+        """As `Sink.emit`."""
+        for sink in self._sinks:
+            await sink.emit(regarding, reason, message, severity)
 
 
 class Controller:
@@ -83,15 +101,16 @@ class Controller:
         self._ending = asyncio.Event()
         self.figures = Figures()
         self.identity = name or identity()
-        client = access.client()
-        free = Api(client, observer=self.figures)
-        self._free = free
-        # An `Api` of its own: a renewal must not wait behind the requests of a thousand experiments.
-        own = Api(client, observer=self.figures)
-        self._leadership = Leadership(own, settings.lease_namespace or access.own_namespace, self.identity)
-        direct = KubeObjects(free.gated(self._leadership.gate))
+        # Connections and a thread of its own: the Lease is not to be lost because a thousand experiments keep us busy.
+        self._apart = Apart("lease")
+        self._lease_api = Api(access.client(connections=2), observer=self.figures)
+        namespace = settings.lease_namespace or access.own_namespace
+        self._leadership = Leadership(self._lease_api, namespace, self.identity)
+        self._api = Api(access.client(), gate=self._leadership.gate, observer=self.figures)
+        direct = KubeObjects(self._api)
         self.objects = CachedObjects(direct, _keeps(settings))
-        self._sink = EventSink(direct, self._clock, self.identity, _numbers().__next__)
+        self._events = EventSink(direct, self._clock, self.identity, _numbers().__next__)
+        self._notifications = Notifications(self._channels)
         self._istiod = Istiod(settings.istiod) if settings.istiod else None
         times = Times(propagation=settings.propagation, drain=settings.drain)
         self._source = source
@@ -100,7 +119,7 @@ class Controller:
             self.objects,
             source or self._prometheus,  # type: ignore[arg-type]  # one of them is there
             self._clock,
-            self._sink,
+            _Both(self._events, self._notifications),
             MeshDataPlane(self.objects, times, monotonic, self._istiod),
             Patience(reading=settings.scrape_interval, drain=settings.drain + _LONGER),
             self.figures,
@@ -120,6 +139,7 @@ class Controller:
         """Stand by, lead, until `end`. Raises NotLeading when the Lease is lost, Forbidden when there is no right."""
         settings = self._settings
         async with AsyncExitStack() as stack:
+            stack.enter_context(self._apart)
             stack.push_async_callback(self._close)
             for application, port in (
                 (health(self._troubles), settings.health_port),
@@ -130,25 +150,38 @@ class Controller:
                     await stack.enter_async_context(_beside(page.run(), "page"))
             memory = await stack.enter_async_context(_beside(self.objects.run(), "memory"))
             _log.info("controller starts", identity=self.identity, namespace=settings.namespace or "all")
-            stack.push_async_callback(self._leadership.release)
+            stack.push_async_callback(self._release)
             ending = await stack.enter_async_context(_beside(self._ending.wait(), "ending"))
-            if await _first(ending, self._leadership.acquire(), memory):
+            if await _first(ending, self._apart.do(self._leadership.acquire()), memory):
                 return
-            sink = await stack.enter_async_context(_beside(self._sink.run(), "events"))
-            stack.push_async_callback(self._last_events)
-            await _first(ending, self._engine.run(), memory, sink, also=self._leadership.keep())
+            sinks = [
+                await stack.enter_async_context(_beside(sink.run(), "sink"))
+                for sink in (self._events, self._notifications)
+            ]
+            stack.push_async_callback(self._last_words)
+            await _first(ending, self._engine.run(), memory, *sinks, also=self._apart.do(self._leadership.keep()))
 
-    async def _last_events(self) -> None:
+    async def _release(self) -> None:
+        await self._apart.do(self._leadership.release())
+
+    async def _last_words(self) -> None:
+        """What is still to be told is told, if it does not take long."""
         try:
-            async with asyncio.timeout(_EVENTS_WITHIN):
-                await self._sink.flush()
+            async with asyncio.timeout(_LAST_WORDS_WITHIN):
+                await self._events.flush()
+                await self._notifications.flush()
         except (TimeoutError, SerinError) as error:
             _log.warning("the last events are lost", error=str(error))
 
+    def _channels(self) -> Mapping[str, str]:
+        found = self.objects.glance(CONFIG_MAP, NAMESPACE)
+        return next((each.get("data") or {} for each in found if each["metadata"]["name"] == NOTIFIERS), {})
+
     async def _close(self) -> None:
-        for part in (self._prometheus, self._istiod, self._free):
+        for part in (self._prometheus, self._istiod, self._notifications, self._api):
             if part is not None:
                 await part.aclose()
+        await self._apart.do(self._lease_api.aclose())
         _log.info("controller has ended")
 
     def _troubles(self) -> Mapping[str, str]:
@@ -161,7 +194,7 @@ class Controller:
         return {
             "serin_leader": ("1 for the controller that acts", lambda: float(self.leads)),
             "serin_workers": ("Experiments that have a worker", lambda: float(self._engine.experiments)),
-            "serin_events_given_up": ("Events that the API server could not follow", lambda: self._sink.given_up),
+            "serin_events_given_up": ("Events that the API server could not follow", lambda: self._events.given_up),
             "serin_out_of_date": ("Kinds that are not known in full at the moment", lambda: len(self._troubles())),
         }
 

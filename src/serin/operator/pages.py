@@ -49,6 +49,7 @@ class Page:
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             self._listener.bind((address, port))
+            self._listener.listen(128)
         except OSError as error:
             self._listener.close()
             raise UsageError(f"port {port} of {address} cannot be had ({error.strerror}); name another one") from None

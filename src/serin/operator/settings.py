@@ -46,19 +46,19 @@ class Settings:
 def authorization(environment: Mapping[str, str] = os.environ) -> tuple[Auth | None, Path | None]:
     """Who we are to Prometheus, and the file of authorities that sign it: `SERIN_PROMETHEUS_*`. Raises UsageError.
 
-    A token or password that begins with `/` is the file to read it from, anew at each request.
+    `TOKEN`, or `USER` and `PASSWORD`; `TOKEN_FILE` and `PASSWORD_FILE` name files that are read anew at each request.
     """
-    token, user, password = (environment.get(f"SERIN_PROMETHEUS_{name}", "") for name in ("TOKEN", "USER", "PASSWORD"))
+    token, user, password = (_given(environment, name) for name in ("TOKEN", "USER", "PASSWORD"))
     if token and user:
-        raise UsageError("SERIN_PROMETHEUS_TOKEN and SERIN_PROMETHEUS_USER are both set; Prometheus takes one of them")
+        raise UsageError("Prometheus takes a token or a user, not both; unset SERIN_PROMETHEUS_TOKEN or _USER")
     if password and not user:
         raise UsageError("SERIN_PROMETHEUS_PASSWORD is set without SERIN_PROMETHEUS_USER; set both")
     authorities = environment.get("SERIN_PROMETHEUS_CA", "")
     auth: Auth | None = None
     if token:
-        auth = Bearer(_secret(token))
+        auth = Bearer(token)
     elif user:
-        auth = Basic(user, _secret(password))
+        auth = Basic(str(user), password or "")
     return auth, Path(authorities) if authorities else None
 
 
@@ -67,5 +67,6 @@ def identity() -> str:
     return f"{socket.gethostname()}_{uuid.uuid4()}"
 
 
-def _secret(given: str) -> str | Path:
-    return Path(given) if given.startswith("/") else given
+def _given(environment: Mapping[str, str], name: str) -> str | Path | None:
+    file = environment.get(f"SERIN_PROMETHEUS_{name}_FILE")
+    return Path(file) if file else environment.get(f"SERIN_PROMETHEUS_{name}") or None

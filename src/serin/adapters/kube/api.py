@@ -107,12 +107,6 @@ class Api:
         """Close all connections."""
         await self._client.aclose()
 
-    def gated(self, gate: Callable[[], float]) -> Api:
-        """The same API server by the same connections behind another gate."""
-        other = Api(self._client, gate=gate, observer=self._observer, sleep=self._sleep)
-        other._free = self._free
-        return other
-
     async def send(self, request: Request, *, attempts: int = _ATTEMPTS) -> Answer:
         """The answer, success or not. Raises Unreachable when there is none that lasts, and what the gate raises."""
         content = None if request.body is None else json.dumps(request.body, allow_nan=False).encode()

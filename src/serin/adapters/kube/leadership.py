@@ -115,10 +115,19 @@ class Leadership:
             return
         try:
             async with asyncio.timeout(_RELEASED_WITHIN):
-                await self._store(Move.RENEW, self._election.released(self._lease, self._wall()))
+                await self._give_back()
             _log.info("lease released")
         except (SerinError, TimeoutError) as error:
             _log.warning("lease not released; another takes over when it runs out", error=str(error))
+
+    async def _give_back(self) -> None:
+        try:
+            await self._store(Move.RENEW, self._election.released(self._lease or {}, self._wall()))
+        except Conflict:  # a renewal was under way when we were told to end
+            self._lease = await self._read()
+            if ((self._lease or {}).get("spec") or {}).get("holderIdentity") != self.identity:
+                raise
+            await self._store(Move.RENEW, self._election.released(self._lease or {}, self._wall()))
 
     async def _attempt(self) -> Move:
         """One look and, if it is for us, one write. Raises Unreachable, Conflict, Forbidden."""

@@ -68,13 +68,15 @@ class Election:
 
     def leads(self, now: float) -> bool:
         """Whether writing is allowed."""
-        return self._held_until is not None and now < self._held_until
+        until = self._held_until
+        return until is not None and now < until
 
     def remaining(self, now: float) -> float:
         """Seconds for which writing is allowed. Raises NotLeading."""
-        if self._held_until is None or now >= self._held_until:
+        until = self._held_until  # read once: it is renewed by another thread
+        if until is None or now >= until:
             raise NotLeading("another controller may be the leader by now; nothing is written any more")
-        return self._held_until - now
+        return until - now
 
     def look(self, lease: Object | None, now: float) -> Move:
         """What the Lease as it is (None: there is none) asks of this candidate."""

@@ -39,7 +39,7 @@ def left_by(example: Path) -> list[str]:
 
 
 async def told(process: asyncio.subprocess.Process) -> str:
-    output, _ = await asyncio.wait_for(process.communicate(), 120.0)
+    output, _ = await asyncio.wait_for(process.communicate(), 300.0)
     return output.decode()
 
 
@@ -113,7 +113,7 @@ async def test_ended_in_the_middle_it_leaves_nothing_behind(example: Path, numbe
         assert process.stdout is not None
         return b"Iteration 0/6" in await process.stdout.readline()
 
-    await asyncio.wait_for(eventually("the experiment runs", begun, 60.0, pause=0.0), 90.0)
+    await asyncio.wait_for(eventually("the experiment runs", begun, 240.0, pause=0.0), 300.0)
     process.send_signal(number)
     await told(process)
     assert process.returncode == 130

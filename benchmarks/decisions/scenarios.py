@@ -134,7 +134,7 @@ def rates() -> Iterable[Case]:
     for p in (0.001, 0.01, 0.03, 0.10):
         yield Case(
             "S1lo", percent(p), truth_of(p, 0.01), partial(generators.errors, frame=low, rate=p, base=0.005), ask,
-            modes=("robust", "independent"), frame=low, effect=(p, 0.01, 0.005),
+            modes=("robust", "independent"), frame=low, effect=(p, 0.01, 0.005), long=p != 0.10,
         )  # fmt: skip
     long = Frame(looks=400)
     yield Case(
@@ -180,7 +180,7 @@ def means() -> Iterable[Case]:
                 name, f"x{factor:g}", truth_of(factor, 1.10),
                 partial(generators.latency, frame=frame, factor=factor, noise=noise), ask,
                 promise=Promise.APPROXIMATE, modes=BOTH,
-                frame=frame, effect=(factor, 1.10, own), long=name == "S2n" and factor not in (1.0, 1.1, 1.25),
+                frame=frame, effect=(factor, 1.10, own), long=name == "S2n" and factor != 1.10,
             )  # fmt: skip
     ramp = Frame(share=(0.05, 0.50))
     for name, factor, drift in (
@@ -218,6 +218,7 @@ def ratios() -> Iterable[Case]:
                 promise=promise, against=None if promise is Promise.EXACT else Promise.NONE, modes=(*BOTH, *more),
                 frame=frame,
                 effect=(ratio, 1.5, 0.01) if noise is STILL else None,
+                long=noise is not STILL and ratio not in (1.5, 3.0),
             )  # fmt: skip
 
 
@@ -228,7 +229,7 @@ def the_same_twice() -> Iterable[Case]:
         ask = (limit(ERROR_RATE, bound, RELATIVE), limit(MEAN_LATENCY, bound, RELATIVE, id="1"))
         yield Case(
             "A/A", f"both limits x{bound:g}", Truth.GOOD, partial(generators.everything, frame=frame), ask,
-            promise=Promise.APPROXIMATE, frame=frame, long=bound == 1.10,
+            promise=Promise.APPROXIMATE, frame=frame, long=bound != 1.50,
         )  # fmt: skip
     yield Case(
         "A/A", "clusters of 5, limit x1.5", Truth.GOOD,
@@ -294,7 +295,8 @@ def rewards() -> Iterable[Case]:
         yield Case(
             "S9", level, truth, partial(generators.arms, looks=240, rate=100.0, rewards=chances, failing=failing),
             (limit(ERROR_RATE, 0.01), reward),
-            frame=Frame(rate=100.0, looks=240), best=best, earns=chances, infeasible=(3,) if failing[3] > 0.01 else (),
+            frame=Frame(rate=100.0, looks=240), best=best, earns=chances,
+            infeasible=(3,) if failing[3] > 0.01 else (), long=not level.startswith("gaps"),
         )  # fmt: skip
 
 
@@ -306,20 +308,20 @@ def fresh() -> Iterable[Case]:
         yield Case(
             "fresh", f"wild bursts, {percent(p)} of 2 %", truth_of(p, 0.02),
             partial(generators.errors, frame=frame, rate=p, base=min(p, 0.02), noise=wild),
-            (limit(ERROR_RATE, 0.02),), promise=Promise.NONE, modes=BOTH, frame=frame,
+            (limit(ERROR_RATE, 0.02),), promise=Promise.NONE, modes=BOTH, frame=frame, long=p != 0.02,
         )  # fmt: skip
     for p in (0.002, 0.01, 0.04):
         yield Case(
             "fresh", f"clients retry, {percent(p)} of 1 %", truth_of(p, 0.01),
             partial(generators.retries, frame=Frame(), rate=p, base=0.005), (limit(ERROR_RATE, 0.01),),
-            promise=Promise.NONE, modes=BOTH,
+            promise=Promise.NONE, modes=BOTH, long=p != 0.01,
         )  # fmt: skip
     tails = Noise(common=(0.9, 0.2), own=(0.7, 0.03))
     for factor in (1.0, 1.2, 1.5):
         yield Case(
             "fresh", f"heavy tails, x{factor:g} of x1.2", truth_of(factor, 1.2),
             partial(generators.latency, frame=Frame(), factor=factor, noise=tails, log_sd=1.5),
-            (limit(MEAN_LATENCY, 1.2, RELATIVE),), promise=Promise.NONE, modes=BOTH,
+            (limit(MEAN_LATENCY, 1.2, RELATIVE),), promise=Promise.NONE, modes=BOTH, long=factor != 1.2,
         )  # fmt: skip
     yield Case(
         "fresh", "bursts after a calm past, 1 % of 1 %", Truth.AT_LIMIT,

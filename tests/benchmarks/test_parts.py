@@ -211,7 +211,12 @@ def test_tables_are_written_between_their_markers_only() -> None:
 def everything() -> Results:
     """One of each kind of result, small."""
     half, none = Share(1, 2), Share(0, 2)
-    jobs = run.tasks([case("S1 2 %"), case("S1 0.5 %"), case("S1 1 %"), case("S9 A/A/A/A")], 2, 1, short=True)
+    jobs = run.tasks(
+        [case("S1 2 %"), case("S1 0.5 %"), case("S1 1 %"), case("S9 gaps .050 .055 .065, infeasible .075")],
+        2,
+        1,
+        short=True,
+    )
     found = run.run(jobs, 1, 2, processes=1, speeds=False)
     setting = loop.settings()[0]
     looks, shares = np.array([3, 120]), np.array([0.1, 0.2])

@@ -94,6 +94,7 @@ class Storm(httpx2.AsyncBaseTransport):
     def __init__(self, inner: httpx2.AsyncBaseTransport, seed: int, share: float) -> None:
         self._inner = inner
         self._random = random.Random(seed)
+        self._turns = itertools.count(seed)  # each fault in its turn, so that none is missing
         self._share = share
         self.faults: dict[str, int] = {}
 
@@ -101,10 +102,10 @@ class Storm(httpx2.AsyncBaseTransport):
         watch = "watch" in request.url.params
         if self._random.random() > (0.5 if watch else self._share):
             return await self._inner.handle_async_request(request)
-        kinds = ["410", "cut", "500"] if watch else ["429", "500", "503", "lost before", "lost after"]
+        kinds = ["410", "cut", "500"] if watch else ["429", "500", "lost after", "503", "lost before"]
         if request.method in ("PUT", "PATCH"):
-            kinds.append("409")
-        kind = self._random.choice(kinds)
+            kinds.insert(0, "409")
+        kind = kinds[next(self._turns) % len(kinds)]
         self.faults[kind] = self.faults.get(kind, 0) + 1
         if kind == "lost before":
             raise httpx2.ConnectError("no route to host")
@@ -228,18 +229,21 @@ class Release:
         return all((obj.get("status") or {}).get("availableReplicas") for obj in found)
 
     async def _traffic(self) -> None:
-        """Second by second of this clock."""
-        then = self.clock.now()
+        """Requests by the weights as they were since the last look; what makes no whole request waits for the next."""
+        then, weights, owed = self.clock.now(), {"v1": 100}, {"v1": 0.0, "v2": 0.0}
         while True:
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.02)
             seconds, then = self.clock.now() - then, self.clock.now()
+            for version, weight in weights.items():
+                owed[version] += RATE * seconds * weight / 100
+                requests = int(owed[version])
+                owed[version] -= requests
+                if requests:
+                    self.metrics.count(f"web-{version}", iter8_request_count=requests, iter8_error_count=0.0)
             with suppress(SerinError):
                 rules = await self.person.get(VIRTUAL_SERVICE, self.namespace, "web")
                 subsets = await self.person.get(DESTINATION_RULE, self.namespace, "web")
-                for version, weight in _weights(rules, subsets).items():
-                    requests = int(RATE * seconds * weight / 100)
-                    if requests:
-                        self.metrics.count(f"web-{version}", iter8_request_count=requests, iter8_error_count=0.0)
+                weights = _weights(rules, subsets)
 
 
 class History:
@@ -357,6 +361,7 @@ spec:
   networking: {id: web}
   criteria: [{metric: iter8_error_rate, threshold: {type: absolute, value: 0.3}}]
   duration: {interval: 20s, maxIterations: 6}
+  analysis: {mode: independent}
   trafficControl: {maxIncrement: 40}
   cleanup: true
 """

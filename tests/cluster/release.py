@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import os
 import signal
@@ -163,6 +164,41 @@ class Traffic:
                     self.answered += 1
                 elif self.answered:
                     self.lost.append(problem)
+
+
+class Channel:
+    """A webhook that keeps what it is told, and the ConfigMap that names it, while the block lasts."""
+
+    def __init__(self, lab: Lab) -> None:
+        told: list[str] = []
+        self.told = told
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                told.append(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["text"])
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None: ...
+
+        self._lab = lab
+        self._server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+
+    def __enter__(self) -> list[str]:
+        self._thread.start()
+        self._configure({"channel": f"notifier: slack\nurl: http://127.0.0.1:{self._server.server_port}/hook"})
+        return self.told
+
+    def __exit__(self, *_: object) -> None:
+        self._configure(None)
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def _configure(self, data: dict[str, str] | None) -> None:
+        patch = json.dumps({"data": data})
+        self._lab.kubectl_run("patch", "configmap", "iter8config-notifiers", "-n", "iter8", "--type=merge", "-p", patch)
 
 
 def _free_ports(count: int) -> list[int]:

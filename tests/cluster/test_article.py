@@ -13,7 +13,17 @@ from lab import Lab
 
 from serin.cli.errors import run
 from tests.cluster.engines import History
-from tests.cluster.release import EXPERIMENT, Place, Traffic, controllers, eventually, experiment, install, model
+from tests.cluster.release import (
+    EXPERIMENT,
+    Channel,
+    Place,
+    Traffic,
+    controllers,
+    eventually,
+    experiment,
+    install,
+    model,
+)
 
 COLUMNS = ["NAME", "TYPE", "HOSTS", "PHASE", "WINNER FOUND", "CURRENT BEST", "STATUS"]
 
@@ -102,7 +112,7 @@ def test_the_same_verbs_work_on_a_cluster(
     assert serin("get", "experiments") == ""
     assert serin("apply", "-f", str(files)) == f"experiment.iter8.tools/{EXPERIMENT} created\n"
     assert serin("apply", "-f", str(files)) == f"experiment.iter8.tools/{EXPERIMENT} unchanged\n"
-    with controllers(lab, tmp_path):
+    with controllers(lab, tmp_path), Channel(lab) as told:
         serin("wait", "--for=jsonpath={.status.message}=TargetsError: Missing Candidate", name, "--timeout=30s")
         place.apply(*model("v2"))
         serin("wait", "--for=jsonpath={.status.phase}=Progressing", name, "--timeout=60s")
@@ -115,6 +125,8 @@ def test_the_same_verbs_work_on_a_cluster(
         serin("terminate", EXPERIMENT, "--wait")
         assert serin("get", name, "-o", "jsonpath={.status.message}").startswith("ExperimentCompleted: Traffic To Base")
         assert "ExperimentCompleted" in serin("events")
+        said = f"*{EXPERIMENT}* ({place.name}) ExperimentCompleted: Traffic To Baseline (Abort): terminated by hand"
+        eventually("the channel is told", lambda: said in told)
         serin("delete", name)
         serin("get", name, code=4)
         serin("get", "pods")

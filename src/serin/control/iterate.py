@@ -237,6 +237,10 @@ class Worker:
         rules = await self._world.router.set(routing, core.weights)
         record.memory = replace(record.memory, applied=dict(core.weights))
         if rules.written:
+            now = self._world.clock.now()
+            record.memory = replace(record.memory, core=lifecycle.routed_late(core, now))
+            self._live = lifecycle.routed_late(self._live or core, now)
+            self._tape.restored(record.object, self._live)
             split = conditions.traffic_updated({asked.plan.name(v): w for v, w in core.weights.items()})
             await self._tell(record, split if cut_off else replace(split, text=f"put back to {split.text}, as decided"))
 

@@ -139,6 +139,14 @@ def _moved(state: State, weights: Mapping[str, int], earned: Mapping[str, int], 
     return replace(state, weights=weights, earned=earned, moved=moved)
 
 
+def routed_late(state: State, now: float) -> State:
+    """The weights have come to the routing rules only now: a crash was in between, or somebody had changed them.
+
+    Requests until now say nothing about the share that was asked for.
+    """
+    return replace(state, moved=now)
+
+
 def _trials(plan: Plan, rates: Counts) -> Counts:
     """Of the rates only what says how fast a proof comes: requests, and what criteria divide by."""
     kept = {plan.requests, *(c.measure.denominator for c in plan.criteria)}

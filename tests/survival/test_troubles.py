@@ -58,9 +58,13 @@ async def test_a_killed_gateway_comes_back_with_the_same_split_and_the_experimen
     assert not scene.story.last().status["assessment"]["candidates"][0]["rollback"]
 
 
+GUARDED = {"mode": "robust"}
+"""One burst of errors, as long as it takes to see that a process is gone, condemns nobody."""
+
+
 async def test_a_killed_process_of_the_candidate_is_started_again_and_judged_on(scene: Scene) -> None:
     scene.traffic()
-    await running(scene)
+    await running(scene, analysis=GUARDED)
     (pod,) = await scene.house.pods("v2")
     os.kill(pod["pid"], signal.SIGKILL)
     await scene.says("TargetsError: Candidate Not Ready")
@@ -71,7 +75,7 @@ async def test_a_killed_process_of_the_candidate_is_started_again_and_judged_on(
 
 async def test_all_replicas_of_the_candidate_are_killed(scene: Scene) -> None:
     scene.traffic()
-    await running(scene, candidate=deployment("v2", replicas=2))
+    await running(scene, candidate=deployment("v2", replicas=2), analysis=GUARDED)
     for pod in await scene.house.pods("v2"):
         os.kill(pod["pid"], signal.SIGKILL)
     await scene.says("TargetsError: Candidate Not Ready")

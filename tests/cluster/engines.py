@@ -10,6 +10,7 @@ import random
 import subprocess
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import IO, Any
@@ -94,7 +95,9 @@ class Storm(httpx2.AsyncBaseTransport):
     def __init__(self, inner: httpx2.AsyncBaseTransport, seed: int, share: float) -> None:
         self._inner = inner
         self._random = random.Random(seed)
-        self._turns = itertools.count(seed)  # each fault in its turn, so that none is missing
+        self._turns: defaultdict[int, Iterator[int]] = defaultdict(
+            itertools.count
+        )  # each fault in its turn, so that none is missing
         self._share = share
         self.faults: dict[str, int] = {}
 
@@ -105,7 +108,7 @@ class Storm(httpx2.AsyncBaseTransport):
         kinds = ["410", "cut", "500"] if watch else ["429", "500", "lost after", "503", "lost before"]
         if request.method in ("PUT", "PATCH"):
             kinds.insert(0, "409")
-        kind = kinds[next(self._turns) % len(kinds)]
+        kind = kinds[next(self._turns[len(kinds)]) % len(kinds)]
         self.faults[kind] = self.faults.get(kind, 0) + 1
         if kind == "lost before":
             raise httpx2.ConnectError("no route to host")

@@ -68,7 +68,13 @@ class FakeApiServer:
     def fail(self, code: int, times: int = 1, *, method: str = "", path: str = "", after: bool = False, **more: Any):
         """Answer `code` to the next requests of this method whose path holds `path`."""
         headers = more.pop("headers", {})
-        body = {"kind": "Status", "code": code, "reason": more.get("reason", ""), "message": more.get("message", "no")}
+        body = {
+            "kind": "Status",
+            "code": code,
+            "reason": more.pop("reason", ""),
+            "message": more.pop("message", "no"),
+            **more,
+        }
         self.trouble(lambda _: httpx2.Response(code, json=body, headers=headers), times, method, path, after)
 
     def hang_up(self, times: int = 1, *, method: str = "", path: str = "", after: bool = False) -> None:

@@ -90,6 +90,17 @@ async def test_what_will_not_pass_is_its_error_at_once(
     assert len(server.seen) == 1
 
 
+async def test_a_namespace_that_is_being_deleted_is_no_missing_right(
+    server: FakeApiServer, objects: KubeObjects
+) -> None:
+    details = {"causes": [{"reason": "NamespaceTerminating", "message": "namespace default is being terminated"}]}
+    server.fail(403, reason="Forbidden", message="configmaps is forbidden", details=details)
+    with pytest.raises(
+        Forbidden, match=r"^namespace 'default' is being deleted; nothing can be created in it any more$"
+    ):
+        await objects.create(config_map())
+
+
 async def test_a_create_whose_answer_was_lost_is_not_an_object_too_many(
     server: FakeApiServer, objects: KubeObjects
 ) -> None:

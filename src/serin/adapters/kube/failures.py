@@ -40,12 +40,14 @@ class Failure:
     """A `Status` of Kubernetes, or the little that another server on the way has said.
 
     retry_after   seconds to wait, when the server has named them
+    causes        what it says in detail, as words for programs
     """
 
     code: int
     reason: str = ""
     message: str = ""
     retry_after: float | None = None
+    causes: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, code: int, content: bytes, retry_after: str | None = None) -> Failure:
@@ -59,7 +61,10 @@ class Failure:
             text = content[:200].decode(errors="replace").strip()
             return cls(code, "", text, seconds)
         reason, message = str(body.get("reason") or ""), str(body.get("message") or "")
-        return cls(int(body.get("code") or code), reason, message, seconds)
+        details = body.get("details")
+        causes = (details.get("causes") if isinstance(details, dict) else None) or ()
+        why = frozenset(str(cause.get("reason")) for cause in causes if isinstance(cause, dict))
+        return cls(int(body.get("code") or code), reason, message, seconds, why)
 
     @property
     def passing(self) -> bool:
@@ -79,6 +84,8 @@ class Failure:
             return target.key.already_exists() if self.reason == "AlreadyExists" else target.key.conflict()
         if self.code == GONE:
             return Conflict(f"{target.words}: the state that was asked for is no longer known; read it again")
+        if self.code == 403 and "NamespaceTerminating" in self.causes:
+            return Forbidden(f"namespace '{target.namespace}' is being deleted; nothing can be created in it any more")
         if self.code in (401, 403):
             said = self.message or self.code
             return Forbidden(f"the cluster does not allow to {target.words} ({said}); {_remedy(self)}")

@@ -209,6 +209,11 @@ class Release:
             await life.end()
             await asyncio.gather(traffic, return_exceptions=True)
 
+    @property
+    def reasons(self) -> str:
+        """Why it ended as it did."""
+        return "; ".join(f"{each['reason']}: {each['text']}" for each in self._status.get("reasons") or ())
+
     async def close(self) -> None:
         await self.person.aclose()
 

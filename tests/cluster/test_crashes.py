@@ -32,10 +32,10 @@ async def undisturbed(lab: Lab, name: str) -> tuple[tuple[Any, ...], list[str]]:
     return outcome, transports[0].writes
 
 
-async def killed_at(lab: Lab, write: int, turn: asyncio.Semaphore) -> tuple[tuple[Any, ...], bool]:
-    """How it ended, and whether it came to the write: how many events there are is a matter of chance."""
+async def killed_at(lab: Lab, write: int, turn: asyncio.Semaphore) -> tuple[tuple[Any, ...], bool, str]:
+    """How it ended, whether it came to the write (how many events there are is a matter of chance), and its reasons."""
     async with turn:
-        release = Release(lab, f"crash-{write}", speed=30.0)
+        release = Release(lab, f"crash-{write}", speed=15.0)
         await release.prepare()
         transports: list[Mortal] = []
 
@@ -44,7 +44,8 @@ async def killed_at(lab: Lab, write: int, turn: asyncio.Semaphore) -> tuple[tupl
             return transports[0]
 
         try:
-            return await release.run(wrap, lambda: transports[0].died.is_set()), transports[0].died.is_set()
+            outcome = await release.run(wrap, lambda: transports[0].died.is_set())
+            return outcome, transports[0].died.is_set(), release.reasons
         finally:
             await release.close()
 
@@ -59,9 +60,9 @@ async def test_killed_at_every_write_the_next_one_goes_on(lab: Lab) -> None:
         turn = asyncio.Semaphore(AT_ONCE)
         numbers = range(1, len(writes) + 1)
         ends = await asyncio.gather(*(killed_at(lab, number, turn) for number in numbers))
-    wrong = {number: found for number, (found, _) in zip(numbers, ends, strict=True) if found != expected}
-    assert not wrong, (expected, [(number, writes[number - 1], found) for number, found in wrong.items()])
-    assert sum(died for _, died in ends) >= len(writes) - 4
+    wrong = {number: (found, why) for number, (found, _, why) in zip(numbers, ends, strict=True) if found != expected}
+    assert not wrong, [(number, writes[number - 1], *found) for number, found in wrong.items()]
+    assert sum(died for _, died, _ in ends) >= len(writes) - 4
     assert history.versions() > 3 * len(writes)
     assert history.oddities() == []
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import tomllib
 from pathlib import Path
 from typing import Any
 
-import pytest
 from deploy.rendering.sources import BASE, DEPLOY
 
 import serin
@@ -18,6 +15,7 @@ from serin.api.v1alpha2 import schema
 from serin.cli.controller import controller
 from serin.metrics.definitions import CONFIG_MAP
 from serin.operator.settings import authorization
+from tests import real_parts
 from tests.api.structural import walk
 from tests.deploy.objects import INSTALL, OVERLAYS, Objects, objects, one, run, verbs, without
 from tests.docs.pages import page
@@ -186,10 +184,7 @@ def test_the_image_has_what_is_locked_and_all_that_it_needs() -> None:
 
 def kustomized(folder: str) -> Objects:
     """As `kubectl kustomize` renders it."""
-    kubectl = shutil.which("kubectl")
-    if kubectl is None and os.environ.get("CI") != "true":
-        pytest.skip("there is no kubectl; install it to render the kustomizations")
-    return objects(run(kubectl or "kubectl", "kustomize", DEPLOY / folder))
+    return objects(run(real_parts.kubectl(), "kustomize", DEPLOY / folder))
 
 
 def test_the_one_file_is_what_kustomize_makes_of_the_base() -> None:

@@ -9,12 +9,12 @@ import time
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from lab import CannotHaveLab
 
 from serin.adapters.prometheus import PrometheusMetrics
 from serin.core.observation import Snapshot
 from serin.errors import ProviderError
 from serin.ports import CounterQuery, Matcher
+from tests import real_parts
 from tests.adapters.prometheus.engine import ERRORS, LATENCY, REQUESTS, request
 from tests.adapters.prometheus.following import Following, RealClock
 from tests.adapters.prometheus.real import SCRAPES, Exporter, Prometheus, running
@@ -27,11 +27,9 @@ COUNT, FAILED = REQUESTS.name, ERRORS.name
 
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory) -> Iterator[Prometheus]:
-    try:
-        with running(tmp_path_factory.mktemp("prometheus"), "gateway-1", "gateway-2") as started:
-            yield started
-    except CannotHaveLab as error:
-        pytest.skip(str(error))
+    folder = tmp_path_factory.mktemp("prometheus")
+    with real_parts.needed(), running(folder, "gateway-1", "gateway-2") as started:
+        yield started
 
 
 @pytest.fixture

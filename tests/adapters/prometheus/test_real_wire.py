@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from lab import CannotHaveLab
 
 from serin.adapters.prometheus import Basic, Bearer, PrometheusMetrics
 from serin.adapters.prometheus.client import Limits
 from serin.core.observation import Snapshot
 from serin.errors import ProviderError
+from tests import real_parts
 from tests.adapters.prometheus import between
 from tests.adapters.prometheus.between import Between, Certificates, certificates
 from tests.adapters.prometheus.engine import REQUESTS, request
@@ -28,12 +28,9 @@ SHOP = request(REQUESTS, baseline="shop-v1")
 
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory) -> Iterator[Prometheus]:
-    try:
-        with running(tmp_path_factory.mktemp("prometheus"), "gateway-1") as started:
-            count(started)
-            yield started
-    except CannotHaveLab as error:
-        pytest.skip(str(error))
+    with real_parts.needed(), running(tmp_path_factory.mktemp("prometheus"), "gateway-1") as started:
+        count(started)
+        yield started
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import re
 import sys
 import tempfile
@@ -41,12 +42,17 @@ def house() -> Iterator[House]:
         assert asyncio.run(found.end()) == []
 
 
+def namespace_of(test: str) -> str:
+    """The beginning of the test's name, and a few digits that keep its parameters apart: two of them share no place."""
+    words = re.sub(r"[^a-z0-9]+", "-", test.removeprefix("test_").lower()).strip("-")[:30].strip("-")
+    return f"{words}-{hashlib.sha256(test.encode()).hexdigest()[:6]}"
+
+
 @pytest.fixture
 async def place(house: House, request: pytest.FixtureRequest) -> AsyncIterator[Place]:
     """A namespace named after the test."""
     client = HomeClient(house.folder)
-    namespace = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower()).strip("-")[:30].strip("-")
-    here = Place(house, client, namespace)
+    here = Place(house, client, namespace_of(request.node.name))
     try:
         yield here
         await here.leave()

@@ -299,8 +299,18 @@ class Place:
                 await running
 
     async def leave(self) -> None:
-        """Take away everything here, the experiments first."""
-        for kind in (EXPERIMENT, VIRTUAL_SERVICE, DESTINATION_RULE, GATEWAY, DEPLOYMENT, SERVICE, CONFIG_MAP):
+        """Take away everything here; the experiments first, and until they are gone: they put the rules back."""
+        await self.clear(EXPERIMENT)
+
+        async def gone() -> bool:
+            return not await self.client.list(EXPERIMENT, self.namespace)
+
+        await eventually("the experiments are gone", gone, PATIENCE)
+        await self.clear(VIRTUAL_SERVICE, DESTINATION_RULE, GATEWAY, DEPLOYMENT, SERVICE, CONFIG_MAP)
+
+    async def clear(self, *kinds: Kind) -> None:
+        """Delete all objects of these kinds."""
+        for kind in kinds:
             for found in await self.client.list(kind, self.namespace):
                 with contextlib.suppress(NotFound):
                     await self.client.delete(kind, self.namespace, found["metadata"]["name"])

@@ -67,3 +67,5 @@ async def test_without_history_an_experiment_starts_all_the_same(lab):
     await lab.seconds(5)
     assert await lab.word() == "IterationUpdate: Iteration 0/12 completed"
     assert await units(lab) == 0
+    said = [line for line in lab.sink.lines if line.startswith("NoHistory: ")]
+    assert said == ["NoHistory: begun without history of fashionmnist-v1, which takes longer to prove: nobody there"]

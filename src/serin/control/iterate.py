@@ -211,7 +211,7 @@ class Worker:
 
     async def _start(self, record: Record, experiment: Experiment, asked: Questions, now: float) -> None:
         """The first moment: from here on everything is counted."""
-        core = lifecycle.begin(asked.plan, now, await telemetry.history(self._world, asked))
+        core = lifecycle.begin(asked.plan, now, await telemetry.history(self._world, asked, record.object))
         self._live = core
         record.status.setdefault("startTimestamp", stamp(now))
         record.memory = replace(

@@ -15,7 +15,7 @@ from serin.core.observation import Snapshot
 from serin.errors import InvalidInput, NotFound, SerinError
 from serin.metrics.definitions import CONFIG_MAP, Definitions, built_in, parse_config_map
 from serin.ports import CONFIG_MAP as CONFIG_MAP_KIND
-from serin.ports import History, Objects, ReadRequest
+from serin.ports import History, Object, Objects, ReadRequest
 
 NAMESPACE = "iter8"
 """Where the ConfigMaps of the installation live."""
@@ -60,10 +60,10 @@ async def read(world: World, request: ReadRequest) -> Snapshot:
     return answer
 
 
-async def history(world: World, asked: Questions) -> dict[str, Past]:
+async def history(world: World, asked: Questions, experiment: Object) -> dict[str, Past]:
     """What the baseline's counters from before the start say, by criterion; empty where nobody has kept them.
 
-    Never holds: an experiment without history learns while it runs.
+    Never holds: an experiment without history learns while it runs. When it cannot be read, an event says so.
     """
     seconds = asked.plan.analysis.history
     if seconds <= 0.0 or not isinstance(world.metrics, History):
@@ -71,7 +71,9 @@ async def history(world: World, asked: Questions) -> dict[str, Past]:
     request = replace(asked.request, versions={BASELINE: asked.request.versions[BASELINE]})
     try:
         return learned(asked.plan, await world.metrics.history(request, seconds, UNIT), pods=_by_pod(request))
-    except SerinError:
+    except SerinError as error:
+        text = f"begun without history of {asked.plan.name(BASELINE)}, which takes longer to prove: {error}"
+        await world.sink.emit(experiment, "NoHistory", text)
         return {}
 
 

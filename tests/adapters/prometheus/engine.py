@@ -90,12 +90,12 @@ def _evaluate(expression: object, series: list[Row]) -> list[Row]:
             inner, label, value, source, regex = expression.args
             assert (source.val, regex.val) == ("", "")
             return [Row({**row.labels, label.val: value.val}, row.value) for row in _evaluate(inner, series)]
-        case AggregateExpr() if str(expression.op) == "sum":
-            assert expression.modifier is not None
+        case AggregateExpr() if str(expression.op) in ("sum", "count"):
+            by = [] if expression.modifier is None else sorted(expression.modifier.labels)
             sums: dict[tuple[tuple[str, str], ...], float] = {}
             for row in _evaluate(expression.expr, series):
-                key = tuple((x, row.labels[x]) for x in sorted(expression.modifier.labels) if x in row.labels)
-                sums[key] = sums.get(key, 0.0) + row.value
+                key = tuple((x, row.labels[x]) for x in by if x in row.labels)
+                sums[key] = sums.get(key, 0.0) + (row.value if str(expression.op) == "sum" else 1.0)
             return [Row(dict(key), value) for key, value in sums.items()]
         case VectorSelector():
             return [row for row in series if _selected(expression, row)]

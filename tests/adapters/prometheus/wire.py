@@ -12,6 +12,7 @@ from urllib.parse import parse_qs
 import httpx2
 
 from serin.adapters.prometheus import PrometheusMetrics
+from serin.adapters.prometheus.batch import Row
 from serin.core.observation import Snapshot
 from serin.fakes import FakeClock
 from serin.ports import ReadRequest
@@ -26,11 +27,16 @@ def refusal(kind: str = "execution", text: str = "too many samples", status: int
 
 @dataclass
 class Played:
-    """`replies` come first, in order; then the world answers. `poison`: a query with this in it is refused."""
+    """`replies` come first, in order; then the world answers.
+
+    poison   a query with this in it is refused
+    past     the series at an earlier time, for range queries
+    """
 
     world: World = field(default_factory=World)
     replies: deque[Reply] = field(default_factory=deque)
     poison: str = ""
+    past: Callable[[float], list[Row]] = lambda _time: []
     queries: list[str] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
     headers: list[httpx2.Headers] = field(default_factory=list)
@@ -45,7 +51,7 @@ class Played:
         assert request.method == "POST"
         form = parse_qs(request.content.decode())
         self.queries.append(form["query"][0])
-        self.times.append(float(form["time"][0]))
+        self.times.append(float(form.get("time", form.get("end", ["nan"]))[0]))
         self.headers.append(request.headers)
         if self.replies:
             reply = self.replies.popleft()
@@ -54,9 +60,22 @@ class Played:
             return reply if isinstance(reply, httpx2.Response) else reply(request)
         if self.poison and self.poison in self.queries[-1]:
             return refusal()
+        if request.url.path.endswith("/query_range"):
+            return httpx2.Response(200, json={"status": "success", "data": self._matrix(form)})
         rows = evaluate(self.queries[-1], self.world.series)
         vector = [{"metric": dict(row.labels), "value": [self.times[-1], repr(row.value)]} for row in rows]
         return httpx2.Response(200, json={"status": "success", "data": {"resultType": "vector", "result": vector}})
+
+    def _matrix(self, form: dict[str, list[str]]) -> dict[str, Any]:
+        """The world as `past` tells it at each time of a range query."""
+        start, end, step = (float(form[name][0]) for name in ("start", "end", "step"))
+        tracks: dict[tuple[tuple[str, str], ...], list[Any]] = {}
+        for i in range(round((end - start) / step) + 1):
+            time = start + i * step
+            for row in evaluate(form["query"][0], self.past(time)):
+                tracks.setdefault(tuple(row.labels.items()), []).append([time, repr(row.value)])
+        result = [{"metric": dict(labels), "values": values} for labels, values in tracks.items()]
+        return {"resultType": "matrix", "result": result}
 
     async def read(self, metrics: PrometheusMetrics, *requests: ReadRequest) -> list[Snapshot | Exception]:
         """A reading, while time passes as fast as it can."""

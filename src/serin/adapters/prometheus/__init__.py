@@ -1,9 +1,10 @@
-"""Prometheus behind the port `Metrics`: raw counters of many experiments at one evaluation time.
+"""Prometheus behind the ports `Metrics` and `History`: raw counters of many experiments at one evaluation time.
 
     labels.py      which labels say who counted and which say what happened; text that is safe in PromQL
     batch.py       many requests -> one query, and its rows back to each request: pure functions
     computed.py    templates that are no plain counters: which of them count since the start, and their text
     auth.py        basic and bearer authentication
+    past.py        the same counters as they were in the last hour, for an experiment that begins
     client.py      one query over HTTP: time limits, repetitions, what went wrong in a sentence
     metrics.py     `PrometheusMetrics`: gathers requests, asks, keeps each answer for one interval of scrapes
 

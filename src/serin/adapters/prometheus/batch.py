@@ -19,7 +19,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from serin.adapters.prometheus.computed import READY, rendered
@@ -112,6 +112,17 @@ class Batch:
         """The PromQL; empty when nothing can be asked yet."""
         return " or ".join(_promql(i, part, wanted) for i, (part, wanted) in enumerate(self.parts.items()))
 
+    @property
+    def size(self) -> str:
+        """PromQL for how many series the query reads; what is evaluated as it stands is not counted."""
+        read = [_selector(part, wanted) for part, wanted in self.parts.items() if isinstance(part, _Selection)]
+        counts = (f'label_replace(count({selector}), "{PART}", "{i}", "", "")' for i, selector in enumerate(read))
+        return f"sum({' or '.join(counts)})"
+
+    def at(self, time: float) -> Batch:
+        """The same query, evaluated at another time."""
+        return replace(self, time=time)
+
     def answers(self, rows: Iterable[Row]) -> list[Snapshot | ProviderError]:
         """What the rows say to each request, in their order."""
         found = self._sorted(rows)
@@ -167,10 +178,13 @@ def _promql(number: int, part: _Part, wanted: _Wanted) -> str:
 
 
 def _sum(part: _Selection, wanted: _Wanted) -> str:
-    versions = (written(one_of(label, wanted.values[label])) for label in part.labels)
-    selector = ",".join((written(one_of("__name__", wanted.metrics)), *part.matchers, *versions))
     by = ",".join(dict.fromkeys(("__name__", *part.labels, *INSTANCE, *REPLICAS)))
-    return f"sum by ({by}) ({{{selector}}})"
+    return f"sum by ({by}) ({_selector(part, wanted)})"
+
+
+def _selector(part: _Selection, wanted: _Wanted) -> str:
+    versions = (written(one_of(label, wanted.values[label])) for label in part.labels)
+    return f"{{{','.join((written(one_of('__name__', wanted.metrics)), *part.matchers, *versions))}}}"
 
 
 @lru_cache(maxsize=16384)

@@ -1,4 +1,4 @@
-"""One query to Prometheus over HTTP.
+"""One query to Prometheus over HTTP, about one moment or about many.
 
 Asked again: when there is no connection or no answer, at 429, and when the server has an error (5xx). Not asked again:
 what it has understood and refuses. Redirections are not followed, they would take the credentials elsewhere. Proxies
@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 from urllib.parse import unquote
 
 import httpx2
@@ -26,8 +26,11 @@ from serin.errors import InvalidInput, ProviderError
 from serin.ports import Clock
 
 _PATH = "/api/v1/query"
+_RANGE = "/api/v1/query_range"
 _AGAIN = frozenset({429, 500, 502, 503, 504})
 _REFUSALS = frozenset({400, 413, 422})
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,15 @@ class _AgainError(Exception):
     def __init__(self, text: str, after: float = 0.0) -> None:
         super().__init__(text)
         self.after = after
+
+
+@dataclass(frozen=True, slots=True)
+class _Question(Generic[T]):
+    """What is asked where, and how its answer is read: None when it is no answer to it."""
+
+    path: str
+    form: Mapping[str, str]
+    read: Callable[[Mapping[str, Any]], T | None]
 
 
 class Client:
@@ -103,12 +115,21 @@ class Client:
 
     async def query(self, promql: str, time: float) -> list[Row]:
         """The rows of an instant query at `time`. Raises Refused, ProviderError, InvalidInput (credentials)."""
-        limits = self._limits
+        return await self._asked(_Question(_PATH, {"query": promql, "time": f"{time:.3f}"}, _vector), self._limits)
+
+    async def query_range(
+        self, promql: str, start: float, end: float, step: float, limits: Limits
+    ) -> dict[float, list[Row]]:
+        """Evaluation time -> its rows, from `start` to `end` (epoch seconds) every `step` seconds; as `query`."""
+        times = {"start": f"{start:.3f}", "end": f"{end:.3f}", "step": f"{step:.3f}"}
+        return await self._asked(_Question(_RANGE, {"query": promql, **times}, _matrix), limits)
+
+    async def _asked(self, question: _Question[T], limits: Limits) -> T:
         attempt = 1
         while True:
             self._stay_quiet()
             try:
-                return await self._attempt(promql, time)
+                return await self._attempt(question, limits)
             except _AgainError as error:
                 backoff = limits.pause * 2.0 ** (attempt - 1) * (0.5 + self._jitter())
                 pause = max(error.after, min(backoff, limits.most))
@@ -126,30 +147,30 @@ class Client:
                 f"Prometheus at {self.url} asks to be left alone for {left:.0f} s; it is read after that"
             )
 
-    async def _attempt(self, promql: str, time: float) -> list[Row]:
+    async def _attempt(self, question: _Question[T], limits: Limits) -> T:
         authorization = authorize(self._auth)
         headers = {"Authorization": authorization.header} if authorization.header else {}
-        form = {"query": promql, "time": f"{time:.3f}", "timeout": f"{self._limits.answer * 1000:.0f}ms"}
+        form = {**question.form, "timeout": f"{limits.answer * 1000:.0f}ms"}
         try:
             async with (
-                asyncio.timeout(self._limits.answer),
-                self._open().stream("POST", f"{self.url}{_PATH}", data=form, headers=headers) as response,
+                asyncio.timeout(limits.answer),
+                self._open().stream("POST", f"{self.url}{question.path}", data=form, headers=headers) as response,
             ):
-                body = await self._body(response)
+                body = await self._body(response, limits)
         except (TimeoutError, httpx2.TimeoutException):
             raise _AgainError(f"Prometheus at {self.url} does not answer in time") from None
         except (httpx2.ConnectError, httpx2.ProxyError) as error:
             raise self._unconnected(error) from None
         except httpx2.HTTPError as error:
             raise _AgainError(f"Prometheus at {self.url} broke off its answer ({type(error).__name__})") from None
-        return self._understood(response, body, authorization)
+        return self._understood(question, response, body, authorization)
 
-    async def _body(self, response: httpx2.Response) -> bytes:
+    async def _body(self, response: httpx2.Response, limits: Limits) -> bytes:
         body = bytearray()
         async for chunk in response.aiter_bytes():
             body += chunk
-            if len(body) > self._limits.bytes:
-                size = self._limits.bytes // 2**20
+            if len(body) > limits.bytes:
+                size = limits.bytes // 2**20
                 raise Refused(f"Prometheus at {self.url} answers with more than {size} MiB; narrow the selectors")
         return bytes(body)
 
@@ -165,8 +186,10 @@ class Client:
             cause = cause.__cause__ or cause.__context__
         return _AgainError(f"Prometheus at {self.url} cannot be reached ({str(error) or type(error).__name__})")
 
-    def _understood(self, response: httpx2.Response, body: bytes, authorization: Authorization) -> list[Row]:
-        """The rows of an answer; what is wrong with it is told without what it may have echoed."""
+    def _understood(
+        self, question: _Question[T], response: httpx2.Response, body: bytes, authorization: Authorization
+    ) -> T:
+        """What an answer says; what is wrong with it is told without what it may have echoed."""
         status, who = response.status_code, f"Prometheus at {self.url}"
         if status in (401, 403):
             raise ProviderError(f"{who} refuses the credentials ({status}); check user, password or token")
@@ -178,10 +201,10 @@ class Client:
             raise _AgainError(f"{who} answers {status}{f' ({said})' if said else ''}", self._wanted_pause(response))
         if status != 200:
             raise ProviderError(f"{who} answers {status}; is this the address of its API?")
-        rows = _rows(document) if document else None
-        if rows is None:
+        found = question.read(document) if document else None
+        if found is None:
             raise _AgainError(f"{who} answers with something that is no answer of Prometheus")
-        return rows
+        return found
 
     def _wanted_pause(self, response: httpx2.Response) -> float:
         """Seconds of a Retry-After header, which is a number or a date; 0 without one that can be read."""
@@ -249,12 +272,26 @@ def _one_line(text: object) -> str:
     return " ".join(str(text).split())[:300] if text else ""
 
 
-def _rows(document: Mapping[str, Any]) -> list[Row] | None:
+def _vector(document: Mapping[str, Any]) -> list[Row] | None:
     """The rows of a vector; None when it is none. A row without a single value (a native histogram) is not a number."""
     try:
         if document["status"] != "success" or document["data"]["resultType"] != "vector":
             return None
         found = document["data"]["result"]
         return [Row(row["metric"], float(row["value"][1]) if "value" in row else float("nan")) for row in found]
+    except (KeyError, TypeError, ValueError, IndexError):
+        return None
+
+
+def _matrix(document: Mapping[str, Any]) -> dict[float, list[Row]] | None:
+    """The rows of a matrix by their time, the oldest first; None when it is none. Native histograms are left out."""
+    try:
+        if document["status"] != "success" or document["data"]["resultType"] != "matrix":
+            return None
+        found: dict[float, list[Row]] = {}
+        for track in document["data"]["result"]:
+            for time, value in track.get("values", ()):
+                found.setdefault(float(time), []).append(Row(track["metric"], float(value)))
+        return dict(sorted(found.items()))
     except (KeyError, TypeError, ValueError, IndexError):
         return None

@@ -21,6 +21,7 @@ from serin.adapters.prometheus.auth import Auth
 from serin.adapters.prometheus.batch import Batch
 from serin.adapters.prometheus.client import Client, Limits, Refused
 from serin.adapters.prometheus.computed import why_no_count
+from serin.adapters.prometheus.past import history
 from serin.core.observation import Snapshot
 from serin.errors import InvalidInput, ProviderError, SerinError
 from serin.ports import Clock, CounterQuery, ReadRequest
@@ -33,6 +34,9 @@ BATCH = 100
 
 AT_ONCE = 3
 """Queries at the same time, and as many again of those with templates; more would only compete with each other."""
+
+HISTORIES_AT_ONCE = 2
+"""Beside all these: many experiments that begin together must not cost the others their readings."""
 
 _Key = tuple[object, ...]
 
@@ -76,7 +80,7 @@ class _Waiting:
 
 
 class PrometheusMetrics:
-    """Implements `serin.ports.Metrics` on a Prometheus, or on whatever speaks its API and keeps instances apart.
+    """The ports `Metrics` and `History` on a Prometheus, or on whatever speaks its API and keeps instances apart.
 
     url               `http://prometheus.istio-system:9090`, with the path if the API is served under one
     auth              who we are; credentials in the URL are understood as basic ones
@@ -112,6 +116,7 @@ class PrometheusMetrics:
         self._waiting: list[_Waiting] = []
         self._enough = asyncio.Event()
         self._turns = {computed: asyncio.Semaphore(AT_ONCE) for computed in (False, True)}
+        self._looking_back = asyncio.Semaphore(HISTORIES_AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def aclose(self) -> None:
@@ -147,6 +152,11 @@ class PrometheusMetrics:
         if away and len(away) == len(found):
             raise away[0]
         return found
+
+    async def history(self, request: ReadRequest, seconds: float, step: float) -> list[Snapshot]:
+        """As `History.history`: what Prometheus has kept, within the bounds of `past`."""
+        async with self._looking_back:
+            return await history(self._client, request, self._clock.now(), seconds, step, self._scrape_interval)
 
     def _refused(self, request: ReadRequest) -> InvalidInput | None:
         refusal = next((text for counter in request.counters if (text := self.check(counter))), None)

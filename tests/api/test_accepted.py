@@ -77,6 +77,7 @@ spec:
         method: {regex: GET|HEAD}
         authority: {exact: example.com}
         headers: {x-group: {exact: staff}, x-debug: {}}
+        withoutHeaders: {x-bot: {}, x-agent: {regex: .*crawler.*}}
         port: 80
         sourceLabels: {app: front}
         gateways: [mesh]
@@ -154,9 +155,9 @@ def test_doubts_are_told_with_their_place_and_refuse_nothing() -> None:
     (found,) = manifest.parse(A_B_N, "f.yaml")
     assert check.admit(found) == [
         "f.yaml:11: spec.service.uid: is not used; the service is found by its name",
-        "f.yaml:51: spec.analyticsEndpoint: is not asked yet; the analysis is built in",
+        "f.yaml:52: spec.analyticsEndpoint: is not asked yet; the analysis is built in",
         "f.yaml:19: spec.criteria[1].metric: 'iter8_latency' is read as 'iter8_mean_latency', its name",
-        "f.yaml:40: spec.trafficControl.match.http[0].sourceLabels: matches nothing here, where requests do not tell "
+        "f.yaml:41: spec.trafficControl.match.http[0].sourceLabels: matches nothing here, where requests do not tell "
         "which Pod they come from",
     ]
 

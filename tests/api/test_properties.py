@@ -56,6 +56,7 @@ request_match = optional(
     method=whole_match,
     authority=whole_match,
     headers=st.dictionaries(label, text_match, max_size=2),
+    withoutHeaders=st.dictionaries(label, text_match, max_size=2),
     port=port,
     sourceLabels=st.dictionaries(label, label, max_size=2),
     gateways=st.lists(label, max_size=2),
@@ -362,7 +363,7 @@ def wire(name: str, field: Any) -> str:
 
 
 def given_paths(value: Any, path: str) -> Iterator[str]:
-    free = path.endswith(("headers", "sourceLabels", "queryParams", "trafficSplit"))
+    free = path.endswith(("headers", "withoutHeaders", "sourceLabels", "queryParams", "trafficSplit"))
     if isinstance(value, dict):
         for key, part in value.items():
             yield from given_paths(part, f"{path}*" if free else f"{path}.{key}")

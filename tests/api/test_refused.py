@@ -352,6 +352,10 @@ WRONG_EXPERIMENT = {
         spec("  trafficControl: {match: {http: [{uri: {exact: /a, prefix: /b}}]}}\n"),
         "f.yaml:10: spec.trafficControl.match.http[0].uri: must have one of exact, prefix and regex",
     ),
+    "a header to be absent in two forms": (
+        spec("  trafficControl: {match: {http: [{withoutHeaders: {user: {exact: a, prefix: b}}}]}}\n"),
+        "f.yaml:10: spec.trafficControl.match.http[0].withoutHeaders.user: must have one of exact, prefix and regex",
+    ),
     "a match with a broken expression": (
         spec("  trafficControl: {match: {http: [{headers: {user: {regex: '(a'}}}]}}\n"),
         "f.yaml:10: spec.trafficControl.match.http[0].headers.user.regex: '(a' is no regular expression: missing ), "

@@ -79,6 +79,7 @@ REFUSED = {
     "more than all traffic": "spec.trafficControl.percentage in body should be less than or equal to 100",
     "an unknown end": 'supported values: "to_winner", "to_baseline", "keep_last"',
     "a match with two forms": "http[0].uri: Invalid value: must have one of exact, prefix and regex",
+    "a header to be absent in two forms": "withoutHeaders[user]: Invalid value: must have one of exact, prefix and",
     "a match with a broken expression": "error parsing regexp: missing closing ): `(a`",
     "an expression that looks ahead": "looks ahead or behind, which proxies cannot (RE2); write it without",
     "a host without a gateway": "spec.networking.hosts[0].gateway: Required value",

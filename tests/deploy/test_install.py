@@ -152,7 +152,8 @@ def test_the_paper_says_the_limits() -> None:
         parts["trafficControl.match.http.*"]["properties"],
     )
     assert told["trafficControl.match.http"] == (
-        f"{requests}, each with {of_one['headers']['maxProperties']} headers and "
+        f"{requests}, each with {of_one['headers']['maxProperties']} headers, "
+        f"{of_one['withoutHeaders']['maxProperties']} headers to be absent and "
         f"{of_one['queryParams']['maxProperties']} query parameters"
     )
     template = parts["metrics.counter_metrics.*.query_template"]["maxLength"]

@@ -32,7 +32,7 @@ def fields(shape: type[BaseModel], path: str = "") -> Iterator[tuple[str, str | 
         if inner not in (None, StringMatch):
             yield here, None
             yield from fields(inner, f"{here}.")
-        elif listed not in (None, StringMatch) and not here.endswith(("headers", "queryParams")):
+        elif listed not in (None, StringMatch) and not here.endswith(("headers", "withoutHeaders", "queryParams")):
             yield f"{here}[]", None
             yield from fields(listed, f"{here}[].")
         else:

@@ -39,6 +39,21 @@ CASES: dict[str, tuple[list[Mapping[str, Any]], Requests, Requests]] = {
         [{"headers": {"x-group": "any"}}],
         [{}, {"headers": {"x-other": "any"}}],
     ),
+    "header absent": (
+        [{"withoutHeaders": {"x-bot": {}}}],
+        [{}, {"headers": {"x-other": "any"}}],
+        [{"headers": {"x-bot": "any"}}, {"headers": {"X-Bot": ""}}],
+    ),
+    "header without a value": (
+        [{"withoutHeaders": {"x-agent": {"regex": ".*crawler.*"}}}],
+        [{}, {"headers": {"x-agent": "a browser"}}],
+        [{"headers": {"x-agent": "the crawler 2"}}],
+    ),
+    "one header and not another": (
+        [{"headers": {"x-group": {"exact": "beta"}}, "withoutHeaders": {"x-staff": {"exact": "yes"}}}],
+        [{"headers": {"x-group": "beta"}}, {"headers": {"x-group": "beta", "x-staff": "no"}}],
+        [{}, {"headers": {"x-group": "beta", "x-staff": "yes"}}, {"headers": {"x-staff": "no"}}],
+    ),
     "all headers of one clause": (
         [{"headers": {"x-a": {"exact": "1"}, "x-b": {"exact": "2"}}}],
         [{"headers": {"x-a": "1", "x-b": "2"}}],

@@ -73,7 +73,6 @@ class RouteDestination(Acted):
 class RuleMatch(HTTPMatch):
     model_config = ConfigDict(extra="ignore")
 
-    without_headers: dict[str, Any] | None = None
     source_labels: Annotated[dict[str, str] | None, Only(())] = None
 
 

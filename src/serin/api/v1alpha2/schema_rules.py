@@ -53,6 +53,7 @@ FIELDS: Mapping[tuple[type[BaseModel], str], Json] = {
     (types.StringMatch, "prefix"): _LINE,
     (types.HTTPMatch, "name"): _NAMED,
     (types.HTTPMatch, "headers"): {"maxProperties": 32},
+    (types.HTTPMatch, "withoutHeaders"): {"maxProperties": 32},
     (types.HTTPMatch, "sourceLabels"): {
         "maxProperties": 64,
         "additionalProperties": {"type": "string", "maxLength": 63},

@@ -167,6 +167,8 @@ class HTTPMatch(Shape):
     """the host asked for"""
     headers: dict[str, StringMatch] | None = None
     """request headers, by name"""
+    without_headers: dict[str, StringMatch] | None = None
+    """headers that the request must not have, by name"""
     port: Port | None = None
     """port that the request came in by"""
     source_labels: dict[str, str] | None = None

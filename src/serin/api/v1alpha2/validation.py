@@ -147,12 +147,15 @@ def _match(experiment: Experiment) -> Iterator[Problem]:
                 yield Problem(path, "must have one of exact, prefix and regex")
 
 
+_NAMED_TEXTS = (("headers", "headers"), ("without_headers", "withoutHeaders"), ("query_params", "queryParams"))
+
+
 def _string_matches(request: HTTPMatch) -> Iterator[tuple[tuple[str, ...], StringMatch]]:
     """The texts that a request is matched by, with their places; those with a name may ask for presence only."""
     for name in ("uri", "scheme", "method", "authority"):
         if (text := getattr(request, name)) is not None:
             yield (name,), text
-    for name, wire in (("headers", "headers"), ("query_params", "queryParams")):
+    for name, wire in _NAMED_TEXTS:
         for key, text in (getattr(request, name) or {}).items():
             yield (wire, key), text
 

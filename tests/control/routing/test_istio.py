@@ -168,3 +168,77 @@ async def test_the_previous_experiments_winner_keeps_its_traffic_when_the_next_o
     assert all(weights.get("v2", 0) == 0 for weights in served)
     assert served[0] == {"v0": 100}
     assert served[-1] == {"v1": 100, "v2": 0}
+
+
+BASELINE = {"baseline": 80, "candidate-0": 20}
+
+
+async def test_a_users_rule_that_was_deleted_comes_back_as_it_was():
+    """Under its own name, with its traffic policy and its other subsets, and not as the experiment's own."""
+    rule = labelled(DR)
+    rule["spec"]["subsets"].append({"name": "theirs", "labels": {"app": "fashionmnist", "version": "v0"}})
+    rule["metadata"]["annotations"] = {"team": "vision"}
+    taking, store = router(VS, rule)
+    await taking.take(routing())
+    await taking.set(routing(), BASELINE)
+    (before,) = await store.list(DESTINATION_RULE)
+    await store.delete(DESTINATION_RULE, "default", "fashionmnist")
+    found = await taking.set(routing(), BASELINE)
+    assert found.written
+    (after,) = await store.list(DESTINATION_RULE)
+    assert after["metadata"]["name"] == "fashionmnist"
+    assert [after["spec"][key] for key in ("host", "trafficPolicy")] == [
+        before["spec"][key] for key in ("host", "trafficPolicy")
+    ]
+    assert {s["name"]: s["labels"] for s in rules.subsets(after)} == {
+        s["name"]: s["labels"] for s in rules.subsets(before)
+    }
+    assert after["metadata"]["labels"] == before["metadata"]["labels"]
+    await taking.release(routing(), {"baseline": 100, "candidate-0": 0})
+    (released,) = await store.list(DESTINATION_RULE)
+    assert released["metadata"]["labels"] == rule["metadata"]["labels"]
+    assert released["metadata"]["annotations"] == {"team": "vision"}
+    assert released["spec"] == rule["spec"]
+
+
+async def test_a_users_rule_that_is_deleted_before_the_end_comes_back_at_the_end():
+    taking, store = router(VS, DR)
+    await taking.take(routing())
+    await store.delete(DESTINATION_RULE, "default", "fashionmnist")
+    await taking.release(routing(), {"baseline": 100, "candidate-0": 0})
+    (released,) = await store.list(DESTINATION_RULE)
+    assert (released["metadata"]["name"], released["metadata"]["labels"]) == ("fashionmnist", DR["metadata"]["labels"])
+    assert released["spec"] == DR["spec"]
+
+
+async def test_a_users_virtual_service_that_was_deleted_comes_back_as_it_was():
+    own = labelled(VS)
+    own["spec"]["http"] = [
+        {"match": [{"uri": {"prefix": "/gone"}}], "redirect": {"uri": "/"}},
+        {**own["spec"]["http"][0], "retries": {"attempts": 3}},
+    ]
+    taking, store = router(own, DR)
+    await taking.take(routing())
+    await taking.set(routing(), BASELINE)
+    (before,) = await store.list(VIRTUAL_SERVICE)
+    await store.delete(VIRTUAL_SERVICE, "default", "fashionmnist")
+    await taking.set(routing(), BASELINE)
+    (after,) = await store.list(VIRTUAL_SERVICE)
+    assert (after["metadata"]["name"], after["spec"]) == ("fashionmnist", before["spec"])
+    await taking.release(routing(), {"baseline": 100, "candidate-0": 0})
+    (released,) = await store.list(VIRTUAL_SERVICE)
+    assert released["metadata"]["labels"] == own["metadata"]["labels"]
+    assert {**released["spec"], "http": None} == {**own["spec"], "http": None}
+    assert released["spec"]["http"][0] == own["spec"]["http"][0]
+    assert released["spec"]["http"][1]["retries"] == {"attempts": 3}
+
+
+async def test_rules_that_the_experiment_made_come_back_as_its_own():
+    taking, store = router()
+    await taking.take(routing())
+    for kind in (VIRTUAL_SERVICE, DESTINATION_RULE):
+        (before,) = await store.list(kind)
+        await store.delete(kind, "default", before["metadata"]["name"])
+        await taking.set(routing(), {"baseline": 100, "candidate-0": 0})
+        (after,) = await store.list(kind)
+        assert (after["metadata"]["labels"], after["spec"]) == (before["metadata"]["labels"], before["spec"])

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serin.control.routing import istio_rules as rules
+from serin.control.routing import renaming
 from serin.control.routing.router import Destination, Routing, RoutingRulesError
 
 HOST = "fashionmnist.default.svc.cluster.local"
@@ -184,15 +185,15 @@ def test_a_subset_in_use_is_never_given_other_pods():
     virtual_service = stable_virtual_service(
         [{"route": [{"destination": {"host": HOST, "subset": "iter8-candidate-0"}, "weight": 100}]}]
     )
-    renames = rules.colliding_subsets(left_behind, virtual_service, routing())
+    renames = renaming.colliding_subsets(left_behind, virtual_service, routing())
     assert renames == {"iter8-candidate-0": "iter8-previous-iter8-candidate-0"}
-    copied = rules.with_copied_subsets(left_behind, renames)
-    moved = rules.with_renamed_subsets(virtual_service, renames)
+    copied = renaming.with_copied_subsets(left_behind, renames)
+    moved = renaming.with_renamed_subsets(virtual_service, renames)
     assert rules.subsets_in_use(moved) == ["iter8-previous-iter8-candidate-0"]
     taken = rules.progressing_destination_rule(copied, routing(), rules.subsets_in_use(moved))
     labels = {s["name"]: s["labels"]["version"] for s in taken["spec"]["subsets"]}
     assert labels == {"iter8-previous-iter8-candidate-0": "v0", "iter8-baseline": "v1", "iter8-candidate-0": "v2"}
-    assert rules.with_copied_subsets(copied, renames) == copied
+    assert renaming.with_copied_subsets(copied, renames) == copied
 
 
 routes = st.lists(
@@ -229,3 +230,68 @@ def test_a_version_that_is_gone_keeps_its_subset():
     running = rules.progressing_destination_rule(None, routing(), ())
     gone = replace(routing(), destinations=(routing().destinations[0], replace(routing().destinations[1], labels=())))
     assert rules.progressing_destination_rule(running, gone, ()) == running
+
+
+def to(subset: str | None, weight: int | None = None, **more) -> dict:
+    entry: dict = {"destination": {"host": "fashionmnist"}, **more}
+    if subset:
+        entry["destination"]["subset"] = subset
+    if weight is not None:
+        entry["weight"] = weight
+    return entry
+
+
+def with_other_subset() -> dict:
+    rule = stable_destination_rule()
+    rule["spec"]["subsets"].append({"name": "archive", "labels": {"app": "fashionmnist", "version": "v0"}})
+    return rule
+
+
+def test_a_route_to_pods_that_have_no_part_is_left_alone():
+    """`/archive` goes to another version's pods; neither the experiment nor its end has a say in that."""
+    archive = {"match": [{"uri": {"prefix": "/archive"}}], "route": [to("archive")]}
+    before = stable_virtual_service([archive, {"route": [to("iter8-stable")]}])
+    rule = with_other_subset()
+    running = rules.progressing_virtual_service(before, routing(), {"baseline": 80, "candidate-0": 20}, rule)
+    assert running["spec"]["http"][0] == archive
+    assert running["spec"]["http"][1]["name"] == "iter8-experiment"
+    again = rules.progressing_virtual_service(
+        running, routing(), {"baseline": 80, "candidate-0": 20}, rules.progressing_destination_rule(rule, routing(), ())
+    )
+    assert again == running
+    released = rules.released_virtual_service(running, routing(), {"baseline": 0, "candidate-0": 100}, {})
+    assert released["spec"]["http"][0] == archive
+
+
+def test_where_every_route_leads_to_pods_without_a_part_all_are_the_experiments():
+    """Stable rules that were left on an older version: the release is what brings them up to date."""
+    before = stable_virtual_service([{"route": [to("archive")]}])
+    running = rules.progressing_virtual_service(before, routing(), {"baseline": 100}, with_other_subset())
+    assert weights(running) == {"iter8-baseline": 100}
+
+
+def test_what_the_user_says_beside_a_destination_stays():
+    header: dict = {"headers": {"request": {"set": {"x-model": "fashion"}}}}
+    before = stable_virtual_service([{"route": [to("iter8-stable", **header)]}])
+    running = rules.progressing_virtual_service(before, routing(), {"baseline": 80, "candidate-0": 20})
+    assert [entry["headers"] for entry in running["spec"]["http"][0]["route"]] == [header["headers"]] * 2
+    released = rules.released_virtual_service(running, routing(), {"baseline": 100, "candidate-0": 0}, {})
+    assert released["spec"]["http"][0]["route"][0]["headers"] == header["headers"]
+
+
+def test_a_route_that_is_shared_with_another_service_is_refused():
+    legacy = {"destination": {"host": "legacy"}, "weight": 10}
+    before = stable_virtual_service([{"route": [to("iter8-stable", 90), legacy]}])
+    with pytest.raises(RoutingRulesError, match="to legacy as well; an experiment cannot divide"):
+        rules.progressing_virtual_service(before, routing(), {"baseline": 100})
+
+
+def test_mirrors_name_subsets_too():
+    route = {
+        "route": [to("iter8-stable")],
+        "mirrors": [{"destination": {"host": "fashionmnist", "subset": "iter8-candidate-0"}}],
+    }
+    before = stable_virtual_service([route])
+    assert rules.subsets_in_use(before) == ["iter8-stable", "iter8-candidate-0"]
+    renamed = renaming.with_renamed_subsets(before, {"iter8-candidate-0": "iter8-previous-iter8-candidate-0"})
+    assert rules.subsets_in_use(renamed) == ["iter8-stable", "iter8-previous-iter8-candidate-0"]

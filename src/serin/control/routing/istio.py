@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from serin.control.routing import istio_rules as desired
+from serin.control.routing import remembered, renaming
 from serin.control.routing.router import Routing, RoutingRulesError, Rules, Split
 from serin.core.model import BASELINE
 from serin.errors import AlreadyExists, Conflict, NotFound
@@ -79,9 +80,10 @@ class IstioRouter:
             return None
         created = desired.created_by_experiment(virtual_service)
         if desired.owner(virtual_service):
-            names = desired.released_subset_names(rule, routing)
             if rule is None and routing.uses_subsets:
-                rule = await self._put_subsets(None, desired.progressing_destination_rule(None, routing, ()))
+                lost = remembered.other(virtual_service)
+                rule = await self._put_subsets(None, desired.progressing_destination_rule(lost, routing, ()))
+            names = desired.released_subset_names(rule, routing)
             wanted = desired.released_virtual_service(virtual_service, routing, split, names)
             virtual_service = await self._put(VIRTUAL_SERVICE, virtual_service, wanted)
         await self._seen_applied(virtual_service)
@@ -96,10 +98,13 @@ class IstioRouter:
         if virtual_service is None:
             await self._refuse_rival(routing)
         before = (_version(virtual_service), _version(rule))
-        in_use = desired.subsets_in_use(virtual_service) if virtual_service else []
-        wanted = desired.progressing_virtual_service(virtual_service, routing, split)
+        theirs = virtual_service or remembered.other(rule)
+        in_use = desired.subsets_in_use(theirs) if theirs else []
+        basis = rule or remembered.other(virtual_service)
+        wanted = desired.progressing_virtual_service(theirs, routing, split, basis)
         if routing.uses_subsets:
-            rule = await self._put_subsets(rule, desired.progressing_destination_rule(rule, routing, in_use))
+            subsets = desired.progressing_destination_rule(basis, routing, in_use, theirs)
+            rule = await self._put_subsets(rule, subsets)
         virtual_service = await self._put(VIRTUAL_SERVICE, virtual_service, wanted)
         await self._seen_applied(virtual_service)
         if rule is not None and routing.uses_subsets:
@@ -110,10 +115,10 @@ class IstioRouter:
 
     async def _out_of_the_way(self, routing: Routing, virtual_service: Object, rule: Object) -> tuple[Object, Object]:
         """Give subsets in use other names where this experiment needs theirs for other pods."""
-        renames = desired.colliding_subsets(rule, virtual_service, routing)
+        renames = renaming.colliding_subsets(rule, virtual_service, routing)
         if renames:
-            rule = await self._put_subsets(rule, desired.with_copied_subsets(rule, renames))
-            renamed = desired.with_renamed_subsets(virtual_service, renames)
+            rule = await self._put_subsets(rule, renaming.with_copied_subsets(rule, renames))
+            renamed = renaming.with_renamed_subsets(virtual_service, renames)
             virtual_service = await self._put(VIRTUAL_SERVICE, virtual_service, renamed)
             await self._seen_applied(virtual_service)
         return virtual_service, rule

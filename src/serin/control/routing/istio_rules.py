@@ -7,10 +7,10 @@ lead to the service are ours while an experiment runs. What they were is kept in
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from serin.control.routing.remembered import ORIGINAL_ANNOTATION, recalled, remember
 from serin.control.routing.router import Routing, RoutingRulesError, Split
 from serin.core.model import BASELINE
 from serin.ports import DESTINATION_RULE, VIRTUAL_SERVICE, Object
@@ -24,7 +24,8 @@ STABLE, PROGRESSING = "stable", "progressing"
 EXPERIMENT_ROUTE = "iter8-experiment"
 BASE_ROUTE = "iter8-base"
 PREVIOUS_PREFIX = "iter8-previous-"
-ORIGINAL_ANNOTATION = "serin.dev/original"
+_OURS = "ours"
+"""The key of the indices of the routes that the experiment splits, among what the VirtualService remembers."""
 
 
 def rules_name(router_id: str) -> str:
@@ -47,8 +48,13 @@ def created_by_experiment(obj: Object) -> bool:
     return INIT_LABEL in _labels(obj)
 
 
-def progressing_virtual_service(existing: Object | None, routing: Routing, split: Split) -> Object:
-    """The VirtualService while the experiment runs: every route to the service split over its versions."""
+def progressing_virtual_service(
+    existing: Object | None, routing: Routing, split: Split, rule: Object | None = None
+) -> Object:
+    """The VirtualService while the experiment runs: every route to its versions split over them.
+
+    rule   the DestinationRule beside it; it tells which of the user's subsets are about other pods
+    """
     if existing is None:
         virtual_service = _new(VIRTUAL_SERVICE.api_version, "VirtualService", routing)
         virtual_service["spec"] = {"http": []}
@@ -56,14 +62,16 @@ def progressing_virtual_service(existing: Object | None, routing: Routing, split
     else:
         virtual_service = copy.deepcopy(existing)
         original = _original(existing)
+        if original.get("http") and _OURS not in original:
+            original[_OURS] = _routes_to_versions(original["http"], routing, rule)
     spec = virtual_service.setdefault("spec", {})
     spec["hosts"] = _hosts(original.get("hosts", ()), routing)
     spec["gateways"] = _gateways(original.get("gateways", ()), routing) or ["mesh"]
-    spec["http"] = _split_routes(original.get("http") or [{}], routing, split)
+    spec["http"] = _split_routes(original, routing, split)
     metadata = virtual_service["metadata"]
     metadata.setdefault("labels", {}).update({ROLE_LABEL: PROGRESSING, EXPERIMENT_LABEL: routing.experiment})
     if existing is not None and not created_by_experiment(existing):
-        metadata.setdefault("annotations", {})[ORIGINAL_ANNOTATION] = json.dumps(original, sort_keys=True)
+        remember(virtual_service, original, _stable(rule))
     return virtual_service
 
 
@@ -79,9 +87,10 @@ def released_virtual_service(existing: Object, routing: Routing, split: Split, n
     if created_by_experiment(existing) or not original.get("http"):
         spec["http"] = [{"route": final}]
     else:
+        ours = _routes_of_ours(original, routing)
         spec["http"] = [
-            {**route, "route": _with_port(final, route)} if _leads_to_service(route, routing) else route
-            for route in original["http"]
+            {**route, "route": _as_the_user(final, route)} if index in ours else route
+            for index, route in enumerate(original["http"])
         ]
         for key in ("hosts", "gateways"):
             if key in original:
@@ -92,8 +101,13 @@ def released_virtual_service(existing: Object, routing: Routing, split: Split, n
     return virtual_service
 
 
-def progressing_destination_rule(existing: Object | None, routing: Routing, keep: Iterable[str]) -> Object:
-    """The DestinationRule with a subset a version; of others those in `keep` and all that are not an experiment's."""
+def progressing_destination_rule(
+    existing: Object | None, routing: Routing, keep: Iterable[str], virtual_service: Object | None = None
+) -> Object:
+    """The DestinationRule with a subset a version; of others those in `keep` and all that are not an experiment's.
+
+    virtual_service   the user's beside it, to be remembered
+    """
     if existing is None:
         rule = _new(DESTINATION_RULE.api_version, "DestinationRule", routing)
         rule["spec"] = {"host": routing.destinations[0].host}
@@ -104,6 +118,8 @@ def progressing_destination_rule(existing: Object | None, routing: Routing, keep
     rule.setdefault("spec", {})["subsets"] = [*kept, *ours.values()]
     labels = rule["metadata"].setdefault("labels", {})
     labels.update({ROLE_LABEL: PROGRESSING, EXPERIMENT_LABEL: routing.experiment})
+    if virtual_service is not None and not created_by_experiment(rule) and not owner(virtual_service):
+        remember(rule, {}, virtual_service)
     return rule
 
 
@@ -129,74 +145,76 @@ def subsets(rule: Object | None) -> list[dict[str, Any]]:
 
 def subsets_in_use(virtual_service: Object) -> list[str]:
     """The subset names that any route of the VirtualService names."""
-    found: dict[str, None] = {}
+    named = (destination.get("subset") for destination in all_destinations(virtual_service))
+    return list(dict.fromkeys(name for name in named if name))
+
+
+def all_destinations(virtual_service: Object) -> list[dict[str, Any]]:
+    """Where any route of HTTP sends or mirrors to; the very mappings, not copies."""
+    found: list[dict[str, Any]] = []
     for route in virtual_service.get("spec", {}).get("http") or ():
-        for entry in [*(route.get("route") or ()), *([{"destination": route["mirror"]}] if "mirror" in route else ())]:
-            name = entry.get("destination", {}).get("subset")
-            if name:
-                found[name] = None
-    return list(found)
+        entries = [*(route.get("route") or ()), *(route.get("mirrors") or ())]
+        found += [entry["destination"] for entry in entries if "destination" in entry]
+        found += [route["mirror"]] if "mirror" in route else []
+    return found
 
 
-def colliding_subsets(rule: Object | None, virtual_service: Object, routing: Routing) -> dict[str, str]:
-    """Subsets in use whose names this experiment needs for other pods -> the name they get meanwhile.
-
-    Rules that an earlier experiment left route to `iter8-candidate-0`, its winner; changing what that subset selects
-    would hand all traffic to the new candidate.
-    """
-    wanted = {d.subset: dict(d.labels) for d in routing.destinations if d.subset and d.labels}
-    present = {s["name"]: s.get("labels", {}) for s in subsets(rule)}
-    used = subsets_in_use(virtual_service)
-    return {n: PREVIOUS_PREFIX + n for n in used if n in wanted and n in present and present[n] != wanted[n]}
-
-
-def with_copied_subsets(rule: Object, renames: Mapping[str, str]) -> Object:
-    """The DestinationRule with a copy of each renamed subset under its new name; nothing else changes."""
-    changed = copy.deepcopy(rule)
-    present = {s["name"]: s for s in subsets(rule)}
-    copies = [{**present[old], "name": new} for old, new in renames.items() if new not in present]
-    changed["spec"]["subsets"] = [*subsets(rule), *copies]
-    return changed
-
-
-def with_renamed_subsets(virtual_service: Object, renames: Mapping[str, str]) -> Object:
-    """The VirtualService routing by the new names; nothing else changes."""
-    changed = copy.deepcopy(virtual_service)
-    for route in changed.get("spec", {}).get("http") or ():
-        for entry in [*(route.get("route") or ()), *([{"destination": route["mirror"]}] if "mirror" in route else ())]:
-            destination = entry.get("destination", {})
-            if destination.get("subset") in renames:
-                destination["subset"] = renames[destination["subset"]]
-    return changed
-
-
-def _split_routes(originals: list[dict[str, Any]], routing: Routing, split: Split) -> list[dict[str, Any]]:
-    if originals == [{}]:
+def _split_routes(original: Mapping[str, Any], routing: Routing, split: Split) -> list[dict[str, Any]]:
+    if not original.get("http"):
         return _for_one_route({}, routing, split, 0)
-    if not any(_leads_to_service(route, routing) for route in originals):
+    routes: list[dict[str, Any]] = []
+    ours = _routes_of_ours(original, routing)
+    for index, route in enumerate(original["http"]):
+        routes += _for_one_route(route, routing, split, ours.index(index)) if index in ours else [route]
+    return routes
+
+
+def _routes_of_ours(original: Mapping[str, Any], routing: Routing) -> list[int]:
+    """The indices of the user's routes that the experiment splits."""
+    found: list[int] = original.get(_OURS) or [
+        index for index, route in enumerate(original["http"]) if _leads_to_service(route, routing)
+    ]
+    return found
+
+
+def _routes_to_versions(http: list[dict[str, Any]], routing: Routing, rule: Object | None) -> list[int]:
+    """The indices of the routes to a version. Raises RoutingRulesError where there is none, or one cannot be divided.
+
+    A route to a subset of other pods is none of the experiment's, unless there is no other: then the stable rules are
+    those of an older version, and the release brings them up to date.
+    """
+    to_service = [index for index, route in enumerate(http) if _leads_to_service(route, routing)]
+    if not to_service:
         raise RoutingRulesError(
             f"no route of the VirtualService leads to {routing.destinations[0].host}; "
             f"add one, or remove the label {ROUTER_LABEL} so that the experiment creates its own rules"
         )
-    routes: list[dict[str, Any]] = []
-    ours = 0
-    for route in originals:
-        if _leads_to_service(route, routing):
-            routes += _for_one_route(route, routing, split, ours)
-            ours += 1
-        else:
-            routes.append(route)
-    return routes
+    selects = {s["name"]: s.get("labels", {}) for s in subsets(rule)}
+    versions = [dict(destination.labels) for destination in routing.destinations]
+
+    def leads_to_a_version(entry: Mapping[str, Any]) -> bool:
+        labels = selects.get(entry["destination"].get("subset", ""))
+        return labels is None or any(labels.items() <= version.items() for version in versions)
+
+    ours = [i for i in to_service if any(map(leads_to_a_version, http[i]["route"]))] or to_service
+    for entry in (entry for index in ours for entry in http[index]["route"]):
+        host = entry.get("destination", {}).get("host")
+        if host not in routing.service_hosts and entry.get("weight", 100):
+            raise RoutingRulesError(
+                f"a route of the VirtualService sends to {routing.destinations[0].host} and to {host} as well; "
+                "an experiment cannot divide what is shared with another service; give that one a route of its own"
+            )
+    return ours
 
 
 def _for_one_route(route: dict[str, Any], routing: Routing, split: Split, index: int) -> list[dict[str, Any]]:
     suffix = f"-{index}" if index else ""
     experiment = {**route, "name": EXPERIMENT_ROUTE + suffix}
-    experiment["route"] = _with_port(_destinations(routing, split), route)
+    experiment["route"] = _as_the_user(_destinations(routing, split), route)
     if not routing.match:
         return [experiment]
     base = {**route, "name": BASE_ROUTE + suffix}
-    base["route"] = _with_port(_destinations(routing, {BASELINE: 100}), route)
+    base["route"] = _as_the_user(_destinations(routing, {BASELINE: 100}), route)
     experiment["match"] = [_both(theirs, ours) for theirs in (route.get("match") or [{}]) for ours in routing.match]
     return [experiment, base]
 
@@ -232,12 +250,16 @@ def _destinations(routing: Routing, split: Split, names: Mapping[str, str] | Non
     return entries
 
 
-def _with_port(entries: list[dict[str, Any]], route: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The port that the user's route names, where the experiment names none."""
-    ports = [e["destination"]["port"] for e in route.get("route") or () if "port" in e.get("destination", {})]
-    if not ports:
-        return entries
-    return [{**e, "destination": {"port": ports[0], **e["destination"]}} for e in entries]
+def _as_the_user(entries: list[dict[str, Any]], route: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What the user's route says of a destination besides which one: its port where we name none, its headers."""
+    theirs = list(route.get("route") or ())
+    ports = [{"port": e["destination"]["port"]} for e in theirs if "port" in e.get("destination", {})]
+    port = ports[0] if ports else {}
+    beside = {name: value for name, value in (theirs[0] if theirs else {}).items() if name not in _WHICH}
+    return [{**beside, **e, "destination": {**port, **e["destination"]}} for e in entries]
+
+
+_WHICH = ("destination", "weight")
 
 
 def _leads_to_service(route: Mapping[str, Any], routing: Routing) -> bool:
@@ -248,10 +270,8 @@ def _original(existing: Object) -> dict[str, Any]:
     """What the user had: from the annotation while an experiment runs, else the spec itself."""
     if created_by_experiment(existing):
         return {"http": []}
-    kept = existing.get("metadata", {}).get("annotations", {}).get(ORIGINAL_ANNOTATION)
-    if kept:
-        loaded: dict[str, Any] = json.loads(kept)
-        return loaded
+    if kept := recalled(existing):
+        return kept
     spec = existing.get("spec", {})
     return {key: copy.deepcopy(spec[key]) for key in ("hosts", "gateways", "http") if key in spec}
 
@@ -260,6 +280,15 @@ def _new(api_version: str, kind: str, routing: Routing) -> Object:
     labels = {ROUTER_LABEL: routing.router_id, INIT_LABEL: "True"}
     metadata = {"name": rules_name(routing.router_id), "namespace": routing.namespace, "labels": labels}
     return {"apiVersion": api_version, "kind": kind, "metadata": metadata}
+
+
+def _stable(obj: Object | None) -> Object | None:
+    """A copy without a mark of an experiment."""
+    if obj is None:
+        return None
+    changed = copy.deepcopy(obj)
+    _mark_stable(changed)
+    return changed
 
 
 def _mark_stable(obj: Object) -> None:

@@ -95,6 +95,26 @@ def test_weights_that_would_move_by_less_than_a_percent_stay():
     assert split(plan, target, first.weights, first.carry, plan.ids).weights == first.weights
 
 
+def averages(plan, target, times):
+    """Version -> its mean weight over so many splits of the same target."""
+    last, carry, given = {"baseline": 100}, {}, dict.fromkeys(plan.ids, 0)
+    for _ in range(times):
+        last, carry = (found := split(plan, target, last, carry, plan.ids)).weights, found.carry
+        given = {v: given[v] + last[v] for v in plan.ids}
+    return {v: total / times for v, total in given.items()}
+
+
+@pytest.mark.parametrize("candidates", [1, 4, 9, 19])
+@pytest.mark.parametrize("percentage", [100, 20])
+def test_of_a_share_below_one_percent_everybody_gets_a_turn(candidates, percentage):
+    """Ten versions explore half a percent each, two of 20 % as little: rounded down for good they would get nothing."""
+    plan = plan_of(candidates, max_increment=100, percentage=percentage)
+    target = {v: 1.0 if v == BASELINE else 0.0 for v in plan.ids}
+    share = 0.05 * percentage / (candidates + 1)
+    found = averages(plan, target, times=200)
+    assert all(0.75 * min(1.0, share) <= found[v] <= max(1.0, 1.25 * share) for v in plan.ids[1:])
+
+
 def test_what_the_cap_holds_back_goes_to_the_baseline():
     plan = plan_of(2, max_increment=5)
     target = {"baseline": 0.0, "candidate-0": 0.5, "candidate-1": 0.5}

@@ -19,7 +19,10 @@ EXPLORATION = 0.05
 _CLOSE = 1e-9
 
 _NOT_WORTH_A_CHANGE = 1.0
-"""Weights that would all move by less than a whole percent stay: a change is a write for every proxy to take over."""
+"""Weights that would all move by less than a whole percent stay: a change is a write for every proxy to take over.
+
+But for a version that has nothing and is owed a whole percent: without its turn nothing would ever be learned of it.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +69,13 @@ def split(
     wanted[BASELINE] = 100.0 - sum(wanted[v] for v in sorted(candidates, key=plan.name))
     caps[BASELINE] = 100
     settled = all(abs(wanted[v] - last.get(v, 0)) < _NOT_WORTH_A_CHANGE for v in plan.ids)
-    if settled and sum(last.values()) == 100 and all(last.get(v, 0) <= caps[v] for v in plan.ids):
-        return Split({v: last.get(v, 0) for v in plan.ids}, dict(carry))
-    return _whole(plan, wanted, caps, carry)
+    if not settled or sum(last.values()) != 100 or any(last.get(v, 0) > caps[v] for v in plan.ids):
+        return _whole(plan, wanted, caps, carry)
+    left_out = [v for v in plan.ids if last.get(v, 0) == 0 and caps[v] > 0 and wanted[v] > _CLOSE]
+    if any(wanted[v] + _bounded(carry.get(v, 0.0)) >= _NOT_WORTH_A_CHANGE for v in left_out):
+        return _whole(plan, wanted, caps, carry)
+    same = {v: last.get(v, 0) for v in plan.ids}
+    return Split(same, _carried(wanted, same, caps, carry) if left_out else dict(carry))
 
 
 def step_up(plan: Plan, last: Mapping[str, int], taking_part: Iterable[str]) -> dict[str, int]:
@@ -159,8 +166,16 @@ def _whole(plan: Plan, wanted: Mapping[str, float], caps: Mapping[str, int], car
         step = 1 if missing > 0 else -1
         chosen = max(room, key=by_remainder) if missing > 0 else min(room, key=by_remainder)
         weights[chosen] += step
-    error = {v: round(_bounded(owed[v] - weights[v]), 6) for v in plan.ids if caps[v] > 0}
-    return Split(weights, {v: e for v, e in error.items() if e != 0.0})
+    return Split(weights, _carried(wanted, weights, caps, carry))
+
+
+def _carried(
+    wanted: Mapping[str, float], weights: Mapping[str, int], caps: Mapping[str, int], carry: Mapping[str, float]
+) -> dict[str, float]:
+    """What these weights cost each version that may have any, with what it was owed before."""
+    error = {v: _bounded(wanted[v] + _bounded(carry.get(v, 0.0)) - weights[v]) for v in caps if caps[v] > 0}
+    rounded = {v: round(e, 6) for v, e in error.items()}
+    return {v: e for v, e in rounded.items() if e != 0.0}
 
 
 def _bounded(error: float) -> float:

@@ -46,7 +46,6 @@ from serin.errors import UsageError
     metavar="SECONDS",
     help="Between the route away from a loser and its deletion (default: 10).",
 )
-@click.option("--istiod", metavar="URL", help="Ask this istiod what its proxies have acknowledged, instead of waiting.")
 @click.option(
     "--health-port", type=click.IntRange(0, 65535), default=8081, metavar="PORT", help="/healthz, /readyz; 0: none."
 )
@@ -64,7 +63,6 @@ def controller(
     scrape_interval: float,
     propagation: float,
     drain: float,
-    istiod: str | None,
     health_port: int,
     metrics_port: int,
     log_level: str,
@@ -91,7 +89,6 @@ def controller(
             scrape_interval=scrape_interval,
             propagation=propagation,
             drain=drain,
-            istiod=istiod,
             health_port=health_port,
             metrics_port=metrics_port,
             log_level=log_level,

@@ -20,7 +20,6 @@ from serin.adapters.kube.cached import CachedObjects, Keep
 from serin.adapters.kube.connection import Access
 from serin.adapters.kube.dataplane import MeshDataPlane, Times
 from serin.adapters.kube.events import EventSink
-from serin.adapters.kube.istiod import Istiod
 from serin.adapters.kube.leadership import Leadership, monotonic
 from serin.adapters.kube.objects import KubeObjects
 from serin.adapters.kube.reflector import Scope
@@ -111,7 +110,6 @@ class Controller:
         self.objects = CachedObjects(direct, _keeps(settings))
         self._events = EventSink(direct, self._clock, self.identity, _numbers().__next__)
         self._notifications = Notifications(self._channels)
-        self._istiod = Istiod(settings.istiod) if settings.istiod else None
         times = Times(propagation=settings.propagation, drain=settings.drain)
         self._source = source
         self._prometheus = None if source else _prometheus(settings, self._clock)
@@ -120,7 +118,7 @@ class Controller:
             source or self._prometheus,  # type: ignore[arg-type]  # one of them is there
             self._clock,
             _Both(self._events, self._notifications),
-            MeshDataPlane(self.objects, times, monotonic, self._istiod),
+            MeshDataPlane(self.objects, times, monotonic),
             Patience(reading=settings.scrape_interval, drain=settings.drain + _LONGER),
             self.figures,
         )
@@ -178,7 +176,7 @@ class Controller:
         return next((each.get("data") or {} for each in found if each["metadata"]["name"] == NOTIFIERS), {})
 
     async def _close(self) -> None:
-        for part in (self._prometheus, self._istiod, self._notifications, self._api):
+        for part in (self._prometheus, self._notifications, self._api):
             if part is not None:
                 await part.aclose()
         await self._apart.do(self._lease_api.aclose())

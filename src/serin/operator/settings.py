@@ -36,7 +36,6 @@ class Settings:
     scrape_interval: float = 15.0
     propagation: float = 2.0
     drain: float = 10.0
-    istiod: str | None = None
     address: str = "0.0.0.0"
     health_port: int = 8081
     metrics_port: int = 8080

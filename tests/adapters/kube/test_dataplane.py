@@ -6,16 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
-import httpx2
 import pytest
 
 from serin.adapters.kube.api import Api
 from serin.adapters.kube.cached import CachedObjects, Keep
 from serin.adapters.kube.dataplane import MeshDataPlane, Times
-from serin.adapters.kube.istiod import Istiod
 from serin.adapters.kube.objects import KubeObjects
 from serin.control.routing.istio_rules import ROUTER_LABEL
-from serin.errors import Conflict, Unreachable
+from serin.errors import Conflict
 from serin.ports import DESTINATION_RULE, VIRTUAL_SERVICE, Object
 from tests.adapters.kube.api_server import FakeApiServer
 
@@ -99,57 +97,6 @@ async def test_after_a_restart_what_is_there_has_its_time_again(
     plane = MeshDataPlane(objects, Times(propagation=2.0), time)
     assert not await plane.applied(written)
     time.now += 2.0
-    assert await plane.applied(written)
-
-
-def istiod(*answers: object) -> Istiod:
-    left = list(answers)
-
-    def answer(request: httpx2.Request) -> httpx2.Response:
-        assert request.url.path == "/debug/syncz"
-        found = left.pop(0) if len(left) > 1 else left[0]
-        return found if isinstance(found, httpx2.Response) else httpx2.Response(200, json=found)
-
-    return Istiod("http://istiod:15014/", transport=httpx2.MockTransport(answer))
-
-
-def proxy(sent: str, acked: str) -> dict[str, str]:
-    return {"proxy": "gw", "cluster_sent": "c", "cluster_acked": "c", "route_sent": sent, "route_acked": acked}
-
-
-async def test_where_istiod_may_be_asked_the_acknowledgements_count(objects: CachedObjects, time: Time) -> None:
-    behind, settled = [proxy("2", "2"), proxy("2", "1")], [proxy("2", "2"), proxy("2", "2")]
-    plane = MeshDataPlane(objects, Times(), time, istiod(behind, settled))
-    written = await objects.create(rule("VirtualService", a=1))
-    assert not await plane.applied(written)  # istiod cannot have pushed it yet
-    time.now += 0.6
-    assert not await plane.applied(written)
-    assert await plane.applied(written)
-
-
-async def test_a_proxy_that_never_acknowledges_does_not_hold_everybody_for_ever(
-    objects: CachedObjects, time: Time
-) -> None:
-    plane = MeshDataPlane(objects, Times(), time, istiod([proxy("2", "1")]))
-    written = await objects.create(rule("VirtualService", a=1))
-    time.now += 7.9
-    assert not await plane.applied(written)
-    time.now += 0.2
-    assert await plane.applied(written)
-
-
-@pytest.mark.parametrize("answer", [httpx2.Response(401), {"not": "a list"}, httpx2.Response(200, text="<html>")])
-async def test_an_istiod_that_does_not_tell_is_replaced_by_waiting(
-    objects: CachedObjects, time: Time, answer: object
-) -> None:
-    source = istiod(answer)
-    with pytest.raises(Unreachable, match="istiod at http://istiod:15014"):
-        await source.settled()
-    plane = MeshDataPlane(objects, Times(propagation=2.0), time, source)
-    written = await objects.create(rule("VirtualService", a=1))
-    time.now += 1.0
-    assert not await plane.applied(written)
-    time.now += 1.0
     assert await plane.applied(written)
 
 

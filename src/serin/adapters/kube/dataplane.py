@@ -1,9 +1,13 @@
 """What the proxies of a mesh really do, as far as a cluster lets one know it: the port `DataPlane`.
 
 Nobody can ask every proxy. So a rule counts as applied when its present form has been known here for long enough for
-istiod to have pushed it (its debounce is 0.1 s, a push to a large mesh some seconds); where istiod may be asked, when
-every proxy has acknowledged what it was sent. The time runs from when this process has learned of the form, which is
-never before it was written: clocks of others do not matter, and after a restart the wait is only longer.
+istiod to have pushed it (its debounce is 0.1 s, a push to a large mesh some seconds). The time runs from when this
+process has learned of the form, which is never before it was written: clocks of others do not matter, and after a
+restart the wait is only longer.
+
+istiod is not asked (`/debug/syncz`): each of its replicas knows its own proxies only, and the Service answers for one,
+so that all could seem to follow while others do not. It is a debug interface, besides, which newer versions of Istio
+keep closed to every namespace but their own.
 
 Istio counts no requests under way by workload. A version without traffic counts as idle after a time to drain.
 """
@@ -14,14 +18,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-import structlog
-
 from serin.control.routing.istio_rules import ROUTER_LABEL
 from serin.control.semantics import key_of, kind_of
-from serin.errors import SerinError
 from serin.ports import DESTINATION_RULE, VIRTUAL_SERVICE, Kind, Object
-
-_log = structlog.get_logger("serin.dataplane")
 
 _ASKED_AGAIN = 5.0
 """Seconds without a question about a workload after which the next one begins a new wait."""
@@ -39,44 +38,25 @@ class Known(Protocol):
         ...
 
 
-class Proxies(Protocol):
-    """Who knows what the proxies have acknowledged."""
-
-    async def settled(self) -> bool:
-        """Whether every proxy has acknowledged all that it was sent. Raises SerinError when it cannot be known."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Times:
     """Seconds.
 
     propagation   until every proxy routes by a rule that was written
-    push          until istiod has begun to push it; asked before, it knows nothing of it
-    stragglers    after which proxies that acknowledge nothing are waited for no more
     drain         until requests under way to a version without traffic are answered
     """
 
     propagation: float = 2.0
-    push: float = 0.5
-    stragglers: float = 8.0
     drain: float = 10.0
 
 
 class MeshDataPlane:
     """Implements `serin.ports.DataPlane` on Istio."""
 
-    def __init__(
-        self,
-        known: Known,
-        times: Times,
-        monotonic: Callable[[], float],
-        proxies: Proxies | None = None,
-    ) -> None:
+    def __init__(self, known: Known, times: Times, monotonic: Callable[[], float]) -> None:
         self._known = known
         self._times = times
         self._monotonic = monotonic
-        self._proxies = proxies
         self._asked: dict[tuple[str, str], tuple[float, float]] = {}
 
     async def applied(self, rule: Object) -> bool:
@@ -84,21 +64,7 @@ class MeshDataPlane:
 
         Raises Conflict when another form has taken its place: nobody will ever route by this one.
         """
-        age = self._age(rule)
-        if self._proxies is None:
-            return age >= self._times.propagation
-        if age < self._times.push:
-            return False
-        try:
-            if await self._proxies.settled():
-                return True
-        except SerinError as error:
-            _log.warning("istiod cannot be asked; waiting instead", error=str(error))
-            return age >= self._times.propagation
-        if age < self._times.stragglers:
-            return False
-        _log.warning("some proxies acknowledge nothing; going on without them", seconds=round(age, 1))
-        return True
+        return self._age(rule) >= self._times.propagation
 
     async def idle(self, namespace: str, workload: str) -> bool:
         """Whether its time to drain is over. It is counted from the first of a series of questions.

@@ -127,6 +127,6 @@ def test_the_interval_of_a_ratio_agrees_with_the_decision_at_the_limit() -> None
 def test_many_limits_at_once_say_what_each_says_alone(events: float, trials: float) -> None:
     limits = np.linspace(0.001, 0.998, 41)
     for side in (HARM, SAFE):
-        together = _evidence_at_all(events, trials, limits, side)
+        together = _evidence_at_all(np.full(41, events), np.full(41, trials), limits, np.full(41, side))
         alone = [evidence_at(events, trials, float(limit), side) for limit in limits]
         assert together == pytest.approx(alone, abs=1e-9)

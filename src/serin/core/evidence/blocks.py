@@ -11,7 +11,8 @@ import numpy as np
 from scipy.special import ndtri, stdtr
 
 from serin.core.evidence.contract import NOTHING, Sums
-from serin.core.evidence.mean import Point, Scale, log_evidence_mean
+from serin.core.evidence.inversion import Chosen, first_refuted
+from serin.core.evidence.mean import Point, Scale, Scales, log_evidence_mean
 from serin.core.evidence.mixture import Array, log_sum_exp
 
 STARTS = (0, 4, 8, 16, 32)
@@ -27,7 +28,6 @@ _GUARDED = 4
 _CLIP = 4.0
 _MOST_CORRELATION = 0.8
 _FARTHEST = 30.0
-_ROUNDS = 4
 SILENCE = 60.0
 """Seconds of silence of one version after which an open block is no comparison at the same time any more."""
 
@@ -112,18 +112,7 @@ class Track:
 
     def last_unrefuted(self, side: int, level: float, scale: Scale, relative: bool) -> float:
         """The lowest (`side` 1) or highest (-1) limit that is not refuted at `level` nats; 0 or inf where none is."""
-        centre, error = self.estimate()
-        if self.blocks < LEAST_BLOCKS or not math.isfinite(centre) or centre <= 0:
-            return 0.0 if side > 0 else math.inf
-        step = min(max(error / centre, 1e-6), 1.0)
-        reach = np.minimum(np.concatenate([[0.0], step * 2.0 ** np.arange(-1.0, 12.0)]), _FARTHEST)
-        for _ in range(_ROUNDS):
-            refuted = self._all(centre * np.exp(-side * reach), side, scale, relative) >= level
-            if not refuted.any():
-                return 0.0 if side > 0 else math.inf
-            first = max(int(np.argmax(refuted)), 1)
-            reach = np.linspace(reach[first - 1], reach[first], 17)
-        return centre * math.exp(-side * float(reach[-1]))
+        return last_unrefuted([Edge(self, side, level, scale, relative)])[0]
 
     def to_json(self) -> list[Any]:
         """A list in the order of the fields."""
@@ -134,6 +123,51 @@ class Track:
         """What `to_json` gave."""
         blocks, sums, product, square, last = state
         return cls(int(blocks), tuple(tuple(s) for s in sums), product, square, last)
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """One end of an interval: which limit a track leaves possible, see `Track.last_unrefuted`."""
+
+    track: Track
+    side: int
+    level: float
+    scale: Scale
+    relative: bool
+
+
+def last_unrefuted(edges: Sequence[Edge]) -> list[float]:
+    """`Track.last_unrefuted` of many, all at once."""
+    found = [0.0 if edge.side > 0 else math.inf for edge in edges]
+    for relative in (False, True):
+        asked = [i for i, e in enumerate(edges) if e.relative is relative and e.track.blocks >= LEAST_BLOCKS]
+        middles = {i: edges[i].track.estimate() for i in asked}
+        asked = [i for i in asked if math.isfinite(middles[i][0]) and middles[i][0] > 0]
+        if asked:
+            reach = _reaches([edges[i] for i in asked], [middles[i] for i in asked], relative)
+            for i, far in zip(asked, reach.tolist(), strict=True):
+                if math.isfinite(far):
+                    found[i] = middles[i][0] * math.exp(-edges[i].side * far)
+    return found
+
+
+def _reaches(edges: Sequence[Edge], middles: Sequence[tuple[float, float]], relative: bool) -> Array:
+    """The logs of estimate over limit (or limit over estimate) at which the evidence reaches the level."""
+    rows = len(STARTS)
+    sums = np.array([[*e.track.sums, *[(0.0,) * 6] * (rows - len(e.track.sums))] for e in edges])
+    blocks = np.maximum(np.array([[e.track.blocks] for e in edges], dtype=float) - np.array(STARTS), 0.0)
+    sides, levels = np.array([float(e.side) for e in edges]), np.array([e.level for e in edges])
+    scales = np.array([(e.scale.s0, e.scale.worth, e.scale.inflation) for e in edges])
+    centres, errors = np.array(middles).T
+
+    def excess(which: Chosen, reach: Array) -> Array:
+        limits = centres[which] * np.exp(-sides[which] * reach)
+        scale = Scales(*(scales[which, i, None] for i in range(3)))
+        found = log_evidence_mean(blocks[which], sums[which], limits, sides[which], scale, relative)
+        return np.asarray(log_sum_exp(_LOG_STARTS + found) - levels[which])
+
+    steps = np.clip(errors / centres, 1e-6, 1.0)
+    return first_refuted(excess, steps, np.full(len(edges), _FARTHEST))
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,15 @@ class Scale:
     inflation: float = 1.0
 
 
+@dataclass(frozen=True, slots=True)
+class Scales:
+    """`Scale` of many limits."""
+
+    s0: Array
+    worth: Array
+    inflation: Array
+
+
 def weight(h: float, cv2: float) -> float:
     """x of a block of effective size h, for values with a squared coefficient of variation cv2."""
     return math.sqrt(h / (1.0 + h * V0 / max(cv2, 1e-12)))
@@ -81,9 +90,9 @@ def _steps(limit: float, side: int, relative: bool) -> tuple[Array, Array]:
     return steps[0][kept], log_weights[0][kept]
 
 
-def _all_steps(limits: Array, side: int, relative: bool) -> tuple[Array, Array]:
+def _all_steps(limits: Array, side: int | Array, relative: bool) -> tuple[Array, Array]:
     """The same for many limits, a row each; what does not apply to a limit has the log weight -inf."""
-    steps = np.expm1(side * _EFFECTS)
+    steps = np.expm1(np.multiply.outer(side, _EFFECTS))
     if not relative:
         shape = (len(limits), len(_EFFECTS))
         return np.broadcast_to(steps, shape), np.broadcast_to(_LOG_WEIGHTS, shape)
@@ -95,7 +104,9 @@ def _all_steps(limits: Array, side: int, relative: bool) -> tuple[Array, Array]:
     return all_steps, weights
 
 
-def log_evidence_mean(blocks: Array, sums: Array, limits: Array, side: int, scale: Scale, relative: bool) -> Array:
+def log_evidence_mean(
+    blocks: Array, sums: Array, limits: Array, side: int | Array, scale: Scale | Scales, relative: bool
+) -> Array:
     """Log of the e-process for 'the mean (or ratio) is above the limit' (`side` 1) or below it (-1).
 
         n' = N/k + nu,   S = Szz/k + nu s0
@@ -106,12 +117,14 @@ def log_evidence_mean(blocks: Array, sums: Array, limits: Array, side: int, scal
     the far side of the limit it is smaller by simulation. Asymptotic for blocks of skewed values.
 
     blocks     N, one for each row of `sums`
-    sums       rows of (Sxx, Sxz0, Szz0, Sxv, Szv, Svv)
+    sums       rows of (Sxx, Sxz0, Szz0, Sxv, Szv, Svv); the same for all limits, or [limit, row, 6] with `blocks`
+               [limit, row]
     limits     above 0
+    side       the same for all limits, or [limit]; likewise `scale`, whose arrays are [limit, 1]
     relative   whether effects are differences of ratios; else parts of the limit
     returns    nats: [limit, row]
     """
-    sxx, sxz, szz, sxv, szv, svv = sums.T
+    sxx, sxz, szz, sxv, szv, svv = np.moveaxis(sums, -1, 0)
     by = limits[:, None]
     unit = np.ones_like(by) if relative else 1.0 / by
     xz = (sxz - by * sxv) * unit
@@ -121,7 +134,7 @@ def log_evidence_mean(blocks: Array, sums: Array, limits: Array, side: int, scal
 
 
 def log_bayes_factor(
-    blocks: Array, sxx: Array, sxz: Array, szz: Array, steps: Array, log_weights: Array, scale: Scale
+    blocks: Array, sxx: Array, sxz: Array, szz: Array, steps: Array, log_weights: Array, scale: Scale | Scales
 ) -> Array:
     """The formula of `log_evidence_mean` from its sums at the limit; effects lie along the last axis."""
     k = scale.inflation

@@ -26,11 +26,13 @@ FIRST = 0.5
 
 def log_sum_exp(values: Array) -> Array:
     """log(sum(exp(values))) over the last axis; an axis of -inf only gives -inf."""
-    top = np.max(values, axis=-1, keepdims=True)
-    top = np.where(np.isfinite(top), top, 0.0)
+    top = np.maximum.reduce(values, axis=-1, keepdims=True)
+    if np.isfinite(top).all():
+        total: Array = np.log(np.add.reduce(np.exp(values - top), axis=-1)) + top[..., 0]
+        return total
     with np.errstate(divide="ignore"):
-        total: Array = np.log(np.sum(np.exp(values - top), axis=-1)) + top[..., 0]
-    return total
+        summed = np.add.reduce(np.exp(values - np.where(np.isfinite(top), top, 0.0)), axis=-1)
+        return np.asarray(np.log(summed) + np.where(np.isfinite(top), top, 0.0)[..., 0])
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import astuple, dataclass, field, replace
 from typing import Any
 
-from serin.core.evidence.blocks import EMPTY, LEAST_BLOCKS, Blocks, Rule, Track
+from serin.core.evidence.blocks import EMPTY, LEAST_BLOCKS, Blocks, Edge, Rule, Track, last_unrefuted
 from serin.core.evidence.contract import CERTAIN, NOTHING, UNIT, Dispersion, Evidence, Sums, to_go
 from serin.core.evidence.mean import Point, Scale, own_point, pair_point
 from serin.core.evidence.posterior import Posterior, Student, Unknown
@@ -188,6 +188,11 @@ class MeanEvidence(Evidence):
         return None if self.paired is None else self._interval(self.paired, alpha, relative=True)
 
     def _interval(self, blocks: tuple[Blocks, Blocks], alpha: float, relative: bool) -> Interval | None:
+        edges = self.edges(blocks, alpha, relative)
+        return None if edges is None else Interval(*last_unrefuted(edges))
+
+    def edges(self, blocks: tuple[Blocks, Blocks], alpha: float, relative: bool) -> tuple[Edge, Edge] | None:
+        """What the ends of an interval are made of: of `alone`, or (`relative`) of `paired`. None before there is one."""
         level = math.log(2.0 / alpha)
         fine, coarse = blocks[0].track, blocks[1].track
         if self.rule.mode is Mode.STRICT:
@@ -195,9 +200,9 @@ class MeanEvidence(Evidence):
         if max(fine.blocks, coarse.blocks) < LEAST_BLOCKS:
             return None
         below, above = (fine, coarse) if self.rule.lower else (coarse, fine)
-        return Interval(
-            below.last_unrefuted(1, level, self._scale(below), relative),
-            above.last_unrefuted(-1, level, self._scale(above), relative),
+        return (
+            Edge(below, 1, level, self._scale(below), relative),
+            Edge(above, -1, level, self._scale(above), relative),
         )
 
     def missing(self, needed: float, rate: float) -> tuple[str, float | None]:

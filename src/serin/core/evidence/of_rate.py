@@ -259,8 +259,16 @@ class RateEvidence(Evidence):
         """All rates that the tempered evidence leaves possible on either side."""
         if not self.counted.trials:
             return None
+        return self.turned(formula.interval_of_rate(*self.weighed, math.log(2.0 / alpha)))
+
+    @property
+    def weighed(self) -> tuple[float, float]:
+        """(events, trials) as they are judged, a D-th of what was counted in closed units: what intervals are of."""
         told, factor = self._told, self.dispersion.factor
-        found = formula.interval_of_rate(told.total / factor, told.trials / factor, math.log(2.0 / alpha))
+        return told.total / factor, told.trials / factor
+
+    def turned(self, found: Interval) -> Interval:
+        """An interval of what is judged as one of the value: they differ where the events are turned around."""
         return Interval(1.0 - found.upper, 1.0 - found.lower) if self.rule.flipped else found
 
     def anytime_ratio(self, alpha: float) -> Interval | None:

@@ -6,11 +6,14 @@ baseline's rate moves), and the confidence sequences that come from turning the 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import expit, logit
 
+from serin.core.evidence.inversion import Chosen, Excess, first_refuted
 from serin.core.evidence.mixture import EFFECTS, LOG_WEIGHTS, STEP, Array, log_sum_exp
 from serin.core.model import Interval
 
@@ -44,6 +47,7 @@ alternatives = lru_cache(maxsize=256)(_alternatives)
 """The same, remembered: a criterion asks for its own limit at every reading."""
 
 
+@lru_cache(maxsize=1024)
 def log_evidence_rate(events: float, trials: float, limit: float, side: int) -> float:
     """Log of the e-process for 'the rate is above the limit' (`side` HARM) or below it (SAFE), from totals.
 
@@ -113,50 +117,80 @@ def interval_of_rate(events: float, trials: float, level: float) -> Interval:
 
     It covers the running average of the rate at all looks together with a chance of 1 - 2 exp(-level).
     """
-    if trials <= 0:
-        return Interval(0.0, 1.0)
-    estimate = min(max(events / trials, _TINY), 1.0 - _TINY)
-    lower = 0.0 if events <= 0 else _last_unrefuted(events, trials, estimate, level, HARM)
-    upper = 1.0 if events >= trials else _last_unrefuted(events, trials, estimate, level, SAFE)
-    return Interval(lower if lower > 2.0 * _TINY else 0.0, upper if upper < 1.0 - 2.0 * _TINY else 1.0)
+    return intervals_of_rates([(events, trials, level)])[0]
 
 
-_POINTS: Array = np.arange(1.0, 17.0) / 16.0
-_ROUNDS = 5
-"""Each round looks at 16 limits at once between the last that is not refuted and the first that is."""
-
-
-def _last_unrefuted(events: float, trials: float, estimate: float, level: float, side: int) -> float:
-    """The limit that is just not refuted, over the log odds, from the estimate outwards."""
-    inside, outside = float(logit(estimate)), float(logit(_TINY if side == HARM else 1.0 - _TINY))
-    for _ in range(_ROUNDS):
-        odds = inside + (outside - inside) * _POINTS
-        refuted = _evidence_at_all(events, trials, np.asarray(expit(odds)), side) >= level
-        if not refuted.any():
-            return float(expit(outside))
-        first = int(np.argmax(refuted))
-        inside, outside = (float(odds[first - 1]) if first else inside), float(odds[first])
-    return float(expit(inside))
-
-
-def _evidence_at_all(events: float, trials: float, limits: Array, side: int) -> Array:
-    """`evidence_at` for many limits at once."""
-    found = np.empty(len(limits))
-    for flipped in (False, True):
-        chosen = (limits > 0.5) == flipped
-        if not chosen.any():
-            continue
-        count, p, toward = (
-            (events, limits[chosen], side) if not flipped else (trials - events, 1 - limits[chosen], -side)
+def intervals_of_rates(asked: Sequence[tuple[float, float, float]]) -> list[Interval]:
+    """`interval_of_rate` of many (events, trials, level), all at once."""
+    found = [Interval(0.0, 1.0)] * len(asked)
+    known = [i for i, (_, trials, _) in enumerate(asked) if trials > 0]
+    if not known:
+        return found
+    counts = np.array([asked[i] for i in known]).repeat(2, axis=0)
+    events_, trials_, levels = counts.T
+    ends = _last_unrefuted(events_, trials_, levels, np.tile([HARM, SAFE], len(known))).reshape(-1, 2)
+    for i, (lower, upper) in zip(known, ends.tolist(), strict=True):
+        events, trials, _ = asked[i]
+        found[i] = Interval(
+            0.0 if events <= 0 or lower <= 2.0 * _TINY else lower,
+            1.0 if events >= trials or upper >= 1.0 - 2.0 * _TINY else upper,
         )
-        rates = p[:, None] * np.exp(toward * EFFECTS)
-        kept = rates < _CEILING
-        weights = np.where(kept, LOG_WEIGHTS, -np.inf)
-        weights = weights - log_sum_exp(weights)[:, None]
-        inside = np.where(kept, rates, 0.5)
-        quiet = np.log1p(-inside) - np.log1p(-p)[:, None]
-        found[chosen] = log_sum_exp(weights + count * toward * EFFECTS + (trials - count) * quiet)
     return found
+
+
+def _last_unrefuted(events: Array, trials: Array, level: Array, sides: NDArray[np.int_]) -> Array:
+    """The limits that are just not refuted, over the log odds, from the estimate outwards; 0 or 1 where none is."""
+    least = 0.5 / (trials + 1.0)
+    centre = logit(np.clip(events / trials, np.maximum(least, _TINY), 1.0 - np.maximum(least, _TINY)))
+    steps = np.sqrt(1.0 / (events + 0.5) + 1.0 / (np.maximum(trials - events, 0.0) + 0.5))
+    farthest = np.abs(centre - logit(np.where(sides == HARM, _TINY, 1.0 - _TINY)))
+
+    def excess(which: Chosen, reach: Array) -> Array:
+        limits = expit(centre[which] - sides[which] * reach)
+        return np.asarray(_evidence_at_all(events[which], trials[which], limits, sides[which]) - level[which])
+
+    steps = np.clip(steps, 1e-6, 4.0)
+    reach = first_refuted(excess, steps, farthest)
+    _go_on_beyond_one_half(excess, centre * sides, steps, farthest, reach)
+    return np.where(np.isfinite(reach), expit(centre - sides * reach), np.where(sides == HARM, 0.0, 1.0))
+
+
+def _go_on_beyond_one_half(excess: Excess, half: Array, steps: Array, farthest: Array, reach: Array) -> None:
+    """Ends before one half are none if just beyond it, where other alternatives are mixed, nothing is refuted yet.
+
+    half    the distances at which the limit is one half
+    reach   is changed
+    """
+    nearly = np.flatnonzero(np.isfinite(reach) & (reach < half) & (half - reach < _NEARLY))
+    if not len(nearly):
+        return
+    beyond = half * (1.0 + 1e-12) + 1e-12
+    again = nearly[excess(nearly, beyond[nearly]) < 0.0]
+    if len(again):
+        reach[again] = beyond[again] + first_refuted(
+            lambda which, more: excess(again[which], beyond[again][which] + more), steps[again],
+            farthest[again] - beyond[again],
+        )  # fmt: skip
+
+
+_NEARLY = 1.5
+"""Log odds before one half within which it is asked what is beyond: both mixtures agree to a few nats there."""
+
+_OF_SIDE: Array = np.exp(np.multiply.outer([HARM, SAFE], EFFECTS))
+_WEIGHT_OF_FIRST: Array = np.logaddexp.accumulate(LOG_WEIGHTS)
+"""The log of what the first 1, 2, 3 … effects weigh together."""
+
+
+def _evidence_at_all(events: Array, trials: Array, limits: Array, sides: NDArray[np.int_]) -> Array:
+    """`evidence_at` for many at once."""
+    flipped = limits > 0.5
+    count, p = np.where(flipped, trials - events, events), np.where(flipped, 1.0 - limits, limits)
+    toward = np.where(flipped, -sides, sides)
+    rates = p[:, None] * _OF_SIDE[np.where(toward == HARM, 0, 1)]
+    kept = rates < _CEILING
+    quiet = np.log1p(-np.minimum(rates, _CEILING)) - np.log1p(-p)[:, None]
+    nats = LOG_WEIGHTS + (count * toward)[:, None] * EFFECTS + (trials - count)[:, None] * quiet
+    return np.asarray(log_sum_exp(np.where(kept, nats, -np.inf)) - _WEIGHT_OF_FIRST[kept.sum(axis=1) - 1])
 
 
 @lru_cache(maxsize=1)

@@ -32,6 +32,7 @@ from serin.control.world import Patience
 from serin.errors import SerinError
 from serin.operator.apart import Apart
 from serin.operator.figures import Facts, Figures
+from serin.operator.letting_go import LettingGo
 from serin.operator.pages import Page, health, metrics
 from serin.operator.settings import Settings, authorization, identity
 from serin.ports import (
@@ -110,6 +111,7 @@ class Controller:
         self.objects = CachedObjects(direct, _keeps(settings))
         self._events = EventSink(direct, self._clock, self.identity, _numbers().__next__)
         self._notifications = Notifications(self._channels)
+        self._letting_go = LettingGo(self.objects, direct, self._events, settings.selector)
         times = Times(propagation=settings.propagation, drain=settings.drain)
         self._source = source
         self._prometheus = None if source else _prometheus(settings, self._clock)
@@ -147,14 +149,16 @@ class Controller:
                     page = Page(application, settings.address, port)
                     await stack.enter_async_context(_beside(page.run(), "page"))
             memory = await stack.enter_async_context(_beside(self.objects.run(), "memory"))
+            if settings.selector:
+                await stack.enter_async_context(_beside(self._letting_go.notice(), "letting go"))
             _log.info("controller starts", identity=self.identity, namespace=settings.namespace or "all")
             stack.push_async_callback(self._release)
             ending = await stack.enter_async_context(_beside(self._ending.wait(), "ending"))
             if await _first(ending, self._apart.do(self._leadership.acquire()), memory):
                 return
             sinks = [
-                await stack.enter_async_context(_beside(sink.run(), "sink"))
-                for sink in (self._events, self._notifications)
+                await stack.enter_async_context(_beside(each.run(), "sink"))
+                for each in (self._events, self._notifications, self._letting_go)
             ]
             stack.push_async_callback(self._last_words)
             await _first(ending, self._engine.run(), memory, *sinks, also=self._apart.do(self._leadership.keep()))

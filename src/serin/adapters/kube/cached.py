@@ -182,12 +182,19 @@ class CachedObjects:
         return obj
 
     async def _look_again(self, kind: Kind, namespace: str, name: str) -> None:
-        """Bring one object up to date; the watch may be behind."""
+        """Bring one object up to date; the watch may be behind. One that has left our scope is gone for us."""
         if kind not in self._reflectors:
             return
+        scope = self._reflectors[kind].scope
         uid = self._reflectors[kind].shelf.uid(namespace, name)
         try:
-            self._learn(await self._objects.get(kind, namespace, name))
+            if scope.labels:
+                found = await self._objects.select(kind, Scope(namespace, scope.labels, f"metadata.name={name}"))
+                if not found:
+                    raise semantics.key(kind, namespace, name).not_found()
+                self._learn(found[0])
+            else:
+                self._learn(await self._objects.get(kind, namespace, name))
         except NotFound:
             self._reflectors[kind].shelf.lost(namespace, name, uid)
         except SerinError:

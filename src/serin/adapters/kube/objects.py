@@ -51,10 +51,13 @@ class KubeObjects:
         self, kind: Kind, namespace: str | None = None, labels: Mapping[str, str] | None = None
     ) -> list[Object]:
         """As `Objects.list`, page by page."""
-        space = namespace if kind.namespaced else None
-        params = {"limit": _PAGE}
-        if labels:
-            params["labelSelector"] = ",".join(f"{name}={value}" for name, value in labels.items())
+        wanted = ",".join(f"{name}={value}" for name, value in (labels or {}).items())
+        return await self.select(kind, Scope(namespace, wanted))
+
+    async def select(self, kind: Kind, scope: Scope) -> Listing:
+        """All objects of a kind in a scope, in kubectl's words."""
+        space = scope.namespace if kind.namespaced else None
+        params = {"limit": _PAGE, **scope.params()}
         found: Listing = []
         path = await self.served.path(kind, space)
         target = Target("list", kind, space)

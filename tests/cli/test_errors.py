@@ -62,6 +62,41 @@ def test_a_home_that_cannot_be_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--home is empty" in capsys.readouterr().err
 
 
+KUBECONFIG = """
+apiVersion: v1
+kind: Config
+current-context: nowhere
+clusters: [{name: nowhere, cluster: {server: "http://127.0.0.1:1"}}]
+contexts: [{name: nowhere, context: {cluster: nowhere, user: ""}}]
+"""
+PLANNED = """
+apiVersion: iter8.tools/v1alpha2
+kind: Experiment
+metadata: {name: rollout}
+spec:
+  service: {name: web, baseline: web-v1, candidates: [web-v2]}
+  criteria: [{metric: iter8_error_rate, threshold: {type: absolute, value: 0.01}}]
+"""
+
+
+def test_what_a_cluster_does_not_know_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "config").write_text(KUBECONFIG)
+    (tmp_path / "planned.yaml").write_text(PLANNED)
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
+    monkeypatch.delenv("SERIN_PROMETHEUS", raising=False)
+    assert run(["replay", "rollout", "--home", "cluster"]) == 2
+    assert "serin: a cluster keeps no recordings of experiments" in capsys.readouterr().err
+    plan = ["plan", "-f", str(tmp_path / "planned.yaml"), "--from-baseline", "--home", "cluster"]
+    assert run(plan) == 2
+    assert "--from-baseline asks Prometheus, which is not named; set SERIN_PROMETHEUS" in capsys.readouterr().err
+    monkeypatch.setenv("SERIN_PROMETHEUS", "http://127.0.0.1:1")
+    monkeypatch.setenv("SERIN_SCRAPE_INTERVAL", "often")
+    assert run(plan) == 2
+    assert "SERIN_SCRAPE_INTERVAL is 'often'; write it in seconds, such as 15" in capsys.readouterr().err
+
+
 def test_a_home_that_does_not_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for verb in (["get", "pods"], ["status"], ["wait", "--for=delete", "pod/x"], ["logs", "x"]):
         assert run([*verb, "--home", str(tmp_path / "home")]) == 6

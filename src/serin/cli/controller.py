@@ -27,10 +27,11 @@ from serin.errors import UsageError
 @click.option("--lease-namespace", metavar="NAME", help="Where the Lease is (default: the pod's own namespace).")
 @click.option(
     "--scrape-interval",
+    envvar="SERIN_SCRAPE_INTERVAL",
     type=click.FloatRange(1.0, 300.0),
     default=15.0,
     metavar="SECONDS",
-    help="How often Prometheus scrapes; counters are read as often (default: 15).",
+    help="How often Prometheus scrapes; counters are read as often (default: 15; env SERIN_SCRAPE_INTERVAL).",
 )
 @click.option(
     "--propagation",
@@ -45,6 +46,9 @@ from serin.errors import UsageError
     default=10.0,
     metavar="SECONDS",
     help="Between the route away from a loser and its deletion (default: 10).",
+)
+@click.option(
+    "--address", metavar="ADDRESS", default="0.0.0.0", help="Where the two ports listen; '::' for IPv6 (default: all)."
 )
 @click.option(
     "--health-port", type=click.IntRange(0, 65535), default=8081, metavar="PORT", help="/healthz, /readyz; 0: none."
@@ -63,6 +67,7 @@ def controller(
     scrape_interval: float,
     propagation: float,
     drain: float,
+    address: str,
     health_port: int,
     metrics_port: int,
     log_level: str,
@@ -89,6 +94,7 @@ def controller(
             scrape_interval=scrape_interval,
             propagation=propagation,
             drain=drain,
+            address=address,
             health_port=health_port,
             metrics_port=metrics_port,
             log_level=log_level,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +17,13 @@ if TYPE_CHECKING:  # the help is to answer at once, and the ports are half of wh
     from serin.adapters.kube.home import ClusterHome
     from serin.cli.port import Home
     from serin.home.client import HomeClient
+    from serin.ports import Object, Objects
 
 T = TypeVar("T")
 
 CLUSTER = "cluster"
+PROMETHEUS, SCRAPE_INTERVAL = "SERIN_PROMETHEUS", "SERIN_SCRAPE_INTERVAL"
+"""Variables of the environment, the controller's too."""
 
 
 def _access() -> Access:
@@ -31,6 +35,30 @@ def _access() -> Access:
     return access()
 
 
+async def _counted(objects: Objects, experiment: Object) -> Sequence[Object]:
+    """What Prometheus says of the baseline of an experiment, told of it by the same variables as the controller.
+
+    Raises UsageError, InvalidInput, ProviderError.
+    """
+    from serin.adapters.prometheus import PrometheusMetrics
+    from serin.control import looking_back
+    from serin.operator.controller import SystemClock
+    from serin.operator.settings import authorization
+
+    auth, authorities = authorization()
+    interval = os.environ.get(SCRAPE_INTERVAL, "15")
+    try:
+        seconds = float(interval)
+    except ValueError:
+        raise UsageError(f"{SCRAPE_INTERVAL} is {interval!r}; write it in seconds, such as 15") from None
+    clock = SystemClock()
+    source = PrometheusMetrics(os.environ[PROMETHEUS], auth=auth, ca=authorities, clock=clock, scrape_interval=seconds)
+    try:
+        return await looking_back.baseline(objects, source, clock, experiment)
+    finally:
+        await source.aclose()
+
+
 @asynccontextmanager
 async def _open(scope: Scope) -> AsyncIterator[Home]:
     client: HomeClient | ClusterHome
@@ -38,7 +66,7 @@ async def _open(scope: Scope) -> AsyncIterator[Home]:
         access = _access()
         from serin.adapters.kube.home import ClusterHome
 
-        client = ClusterHome(access)
+        client = ClusterHome(access, _counted if os.environ.get(PROMETHEUS) else None)
     else:
         from serin.home.client import HomeClient
 

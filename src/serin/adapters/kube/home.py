@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from serin.adapters.kube.api import Api
 from serin.adapters.kube.connection import Access
@@ -10,15 +10,19 @@ from serin.adapters.kube.objects import KubeObjects
 from serin.control import semantics
 from serin.control.apply import Applied, Did, apply
 from serin.errors import NotFound, UsageError
-from serin.ports import NAMESPACE, Object
+from serin.ports import NAMESPACE, Object, Objects
 
 
 class ClusterHome(KubeObjects):
-    """`KubeObjects`, and what else the verbs ask of a home."""
+    """`KubeObjects`, and what else the verbs ask of a home.
 
-    def __init__(self, access: Access) -> None:
+    counted   what an experiment's baseline has counted (`looking_back.baseline`); None: it is not known where to ask
+    """
+
+    def __init__(self, access: Access, counted: Callable[[Objects, Object], Awaitable[Sequence[Object]]] | None = None):
         """Raises UsageError."""
         super().__init__(Api(access.client(connections=8)))
+        self._counted = counted
         self._trial = KubeObjects(self.api, self.served, dry_run=True)
 
     async def apply(self, documents: Sequence[Object], *, dry_run: bool = False) -> Sequence[Applied]:
@@ -44,12 +48,21 @@ class ClusterHome(KubeObjects):
         )
 
     async def recording(self, namespace: str, name: str) -> Sequence[Object]:  # noqa: ARG002
-        """A cluster keeps none. Raises UsageError."""
-        raise UsageError("a cluster keeps no recordings of experiments; name a file instead")
+        """A cluster keeps none: see `docs/cluster.md`. Raises UsageError."""
+        raise UsageError(
+            "a cluster keeps no recordings of experiments, which would be one more write to its database at every "
+            "iteration; a home on this machine does, and 'serin replay -f FILE' replays what was saved there"
+        )
 
-    async def history(self, experiment: Object) -> Sequence[Object]:  # noqa: ARG002
-        """Its metrics are not ours to ask from here. Raises UsageError."""
-        raise UsageError("--from-baseline asks a home on this machine; in a cluster give --rate and what is assumed")
+    async def history(self, experiment: Object) -> Sequence[Object]:
+        """What the experiment's baseline has counted, as Prometheus says. Raises UsageError when that is not named."""
+        if self._counted is None:
+            raise UsageError(
+                "--from-baseline asks Prometheus, which is not named; set SERIN_PROMETHEUS to its address "
+                "(after 'kubectl port-forward -n istio-system service/prometheus 9090' it is http://127.0.0.1:9090), "
+                "or give --rate and what is assumed"
+            )
+        return await self._counted(self, experiment)
 
     async def _applied(self, objects: KubeObjects, document: Object) -> Applied:
         """Apply one document. Fields that the API server filled in make it look changed when nothing has changed."""

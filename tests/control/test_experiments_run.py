@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from itertools import pairwise
 
 import pytest
@@ -245,6 +246,7 @@ async def test_deleted_at_any_time_the_traffic_is_the_baselines(lab, after):
     after_it = await lab.virtual_service()
     assert after_it["metadata"]["labels"] == before["metadata"]["labels"]
     assert after_it["spec"]["hosts"] == before["spec"]["hosts"]
+    assert "ExperimentDeleted: deleted before its end; traffic: fashionmnist-v1: 100%" in lab.sink.lines
 
 
 async def test_two_experiments_on_one_service_the_second_says_so_and_touches_nothing(lab):
@@ -337,3 +339,55 @@ async def test_what_the_evidence_is_about_cannot_change_while_it_runs(lab, chang
     await lab.patch({"spec": {key: before[key] for key in change}})
     await lab.seconds(20)
     assert (await lab.status())["phase"] == "Progressing"
+
+
+async def test_a_candidate_that_goes_while_proxies_are_being_told_loses_its_share_at_once(lab):
+    """Proxies may take seconds to follow; that is waited for, but not when the world changes meanwhile."""
+    lab.objects.seed(deployment("v2"))
+    await lab.objects.create(experiment())
+    await lab.seconds(5)
+    lab.data_plane.behind.add("fashionmnist")
+
+    async def given() -> bool:
+        return (await lab.weights()).get("v2", 0) > 0
+
+    await lab.until(given)
+    assert not [line for line in lab.sink.lines if "fashionmnist-v2" in line and line.startswith("TrafficUpdate")]
+    await lab.objects.delete(DEPLOYMENT, NAMESPACE, "fashionmnist-v2")
+    await lab.clock.advance(0.1)
+    assert (await lab.weights())["v1"] == 100
+    lab.data_plane.behind.clear()
+    await lab.seconds(5)
+    assert await lab.word() == "TargetsError: Candidate Deleted"
+    lab.objects.seed(deployment("v2"))
+    await lab.until(lab.completed)
+    assert await lab.weights() == {"v2": 100}
+
+
+@pytest.mark.parametrize("trouble", ["the candidate goes", "it is deleted"])
+async def test_a_source_that_hangs_holds_up_no_withdrawal(lab, trouble, monkeypatch):
+    lab.objects.seed(deployment("v2"))
+    await lab.objects.create(experiment())
+
+    async def given() -> bool:
+        return (await lab.weights()).get("v2", 0) > 0
+
+    await lab.until(given)
+
+    async def hangs(_requests):
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(lab.metrics, "read", hangs)
+    await lab.seconds(3)
+    assert await given()
+    if trouble == "the candidate goes":
+        await lab.objects.delete(DEPLOYMENT, NAMESPACE, "fashionmnist-v2")
+    else:
+        await lab.objects.delete(EXPERIMENT, NAMESPACE, "rollout")
+    await lab.clock.advance(0.1)
+    assert (await lab.weights())["v1"] == 100
+    monkeypatch.undo()
+    if trouble == "the candidate goes":
+        lab.objects.seed(deployment("v2"))
+        await lab.until(lab.completed)
+        assert await lab.weights() == {"v2": 100}

@@ -152,17 +152,24 @@ async def forgo(world: World, record: Record) -> None:
             text = f"deleted with an invalid spec, traffic is left as it is: {error}"
             await world.sink.emit(record.object, "RoutingRulesError", text, Severity.WARNING)
         else:
-            found = await _look(world, experiment)
-            asked = {version: 100 * (version == BASELINE) for version in found.versions}
-            end = record.memory.ending
-            serving = {version: target.serving for version, target in found.versions.items()}
-            await world.router.release(
-                routing_of(experiment, record.key, found), safest(end.split if end else asked, serving)
-            )
+            text = await _given_back(world, record, experiment)
+            await world.sink.emit(record.object, "ExperimentDeleted", text, Severity.WARNING)
     try:
         await record.drop_finalizer(world.objects)
     except NotFound:
         return
+
+
+async def _given_back(world: World, record: Record, experiment: Experiment) -> str:
+    """Release the rules of an experiment that is being deleted; returns where its traffic went, in words."""
+    found, end = await _look(world, experiment), record.memory.ending
+    asked = end.split if end else {version: 100 * (version == BASELINE) for version in found.versions}
+    split = safest(asked, {version: target.serving for version, target in found.versions.items()})
+    if await world.router.release(routing_of(experiment, record.key, found), split) is None:
+        return "deleted before its end; its routing rules were gone, no traffic was moved"
+    names = defaults.version_names(experiment)
+    shares = ", ".join(f"{names[version]}: {weight}%" for version, weight in split.items() if weight)
+    return f"deleted before its end; traffic: {shares}"
 
 
 async def _look(world: World, experiment: Experiment) -> workloads.Targets:

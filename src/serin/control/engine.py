@@ -177,6 +177,7 @@ class Engine:
 
     def _begin(self, place: Place) -> _Running:
         running = _Running(Worker(self._world, *place), asyncio.Event())
+        running.worker.news = running.wake
         self._running[place] = running
         running.task = asyncio.create_task(self._work(place, running), name=f"experiment {place[0]}/{place[1]}")
         return running

@@ -9,6 +9,7 @@ process goes on where this one stopped:
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 from serin.api.places import Problem
@@ -28,6 +29,7 @@ from serin.core import lifecycle
 from serin.core.forgetting import forget
 from serin.core.lifecycle import State
 from serin.core.model import Decision, Finding, Outcome, Plan
+from serin.core.observation import Snapshot
 from serin.errors import Conflict, InvalidInput, NotFound
 from serin.ports import DEPLOYMENT, EXPERIMENT, SERVICE, Severity
 
@@ -49,6 +51,8 @@ class Worker:
         self._read_at = 0.0
         self._failures = 0
         self._tape = Tape(world.recorder, namespace, name)
+        self.news = asyncio.Event()
+        """Set when something has changed since the turn began: then nothing slow is waited for any longer."""
         self.rules_touched = True
         """Set by whoever sees a routing rule change; the next turn puts right what is not as it should be."""
 
@@ -109,7 +113,9 @@ class Worker:
         routing = await self._routed(record, experiment)
         if record.memory.core is None:
             await self._start(record, experiment, asked, now)
-        await self._put_right(record, asked, routing)
+        urgent = self._is_urgent(record, standing)
+        if not await self._put_right(record, asked, routing, waits=not urgent) and not urgent:
+            return 0.0
         return await self._step(record, experiment, asked, standing, routing)
 
     async def _accepted(self, record: Record, now: float) -> Experiment:
@@ -226,23 +232,30 @@ class Worker:
         await record.save(self._world.objects, now)
         self._tape.begin(record.object, core)
 
-    async def _put_right(self, record: Record, asked: Questions, routing: Routing) -> None:
-        """Write weights that were recorded but perhaps not applied; undo what somebody else changed in our route."""
+    async def _put_right(self, record: Record, asked: Questions, routing: Routing, *, waits: bool) -> bool:
+        """Write weights that were recorded but perhaps not applied; undo what somebody else changed in our route.
+
+        False when the proxies do not all route by them yet and something else is to be looked at first.
+        """
         core = record.memory.core
         assert core is not None
         cut_off = dict(record.memory.applied) != dict(core.weights)
         if not cut_off and not self.rules_touched:
-            return
+            return True
         self.rules_touched = False
-        rules = await self._world.router.set(routing, core.weights)
-        record.memory = replace(record.memory, applied=dict(core.weights))
+        rules = await self._world.router.set(routing, core.weights, self.news.is_set if waits else lambda: True)
         if rules.written:
             now = self._world.clock.now()
             record.memory = replace(record.memory, core=lifecycle.routed_late(core, now))
             self._live = lifecycle.routed_late(self._live or core, now)
             self._tape.restored(record.object, self._live)
+        if cut_off and not rules.applied:
+            return False
+        record.memory = replace(record.memory, applied=dict(core.weights))
+        if rules.written or cut_off:
             split = conditions.traffic_updated({asked.plan.name(v): w for v, w in core.weights.items()})
             await self._tell(record, split if cut_off else replace(split, text=f"put back to {split.text}, as decided"))
+        return True
 
     async def _step(
         self,
@@ -257,12 +270,13 @@ class Worker:
         core = self._core(record)
         assert core is not None
         now = world.clock.now()
-        withdrawn = self._withdraws(core, standing)
-        if record.memory.paused and not withdrawn:
+        urgent_first = self._is_urgent(record, standing)
+        if record.memory.paused and not self._withdraws(core, standing):
             raise Hold(conditions.paused(), standing.wake or IDLE)
-        urgent_first = withdrawn or bool(standing.around.failed)
         if not record.memory.paused and not urgent_first and now >= self._read_at + world.patience.reading:
-            snapshot = await telemetry.read(world, asked.request)
+            snapshot = await self._snapshot(asked)
+            if snapshot is None:
+                return 0.0
             self._read_at = now = world.clock.now()
             record.settle(conditions.analytics_running(), now)
             self._live, urgent = lifecycle.observe(plan, core, snapshot)
@@ -284,10 +298,26 @@ class Worker:
         await record.save(world.objects, now)
         return wait
 
+    async def _snapshot(self, asked: Questions) -> Snapshot | None:
+        """A reading; None when something else is to be looked at before the source has answered."""
+        reading = asyncio.ensure_future(telemetry.read(self._world, asked.request))
+        news = asyncio.ensure_future(self.news.wait())
+        try:
+            await asyncio.wait({reading, news}, return_when=asyncio.FIRST_COMPLETED)
+            return reading.result() if reading.done() else None
+        finally:
+            for each in (reading, news):
+                each.cancel()
+
     def _withdraws(self, core: State, standing: targets.Standing) -> bool:
         """Whether somebody who cannot take traffic still has a share of it while another could have it."""
         ready = standing.around.ready
         return bool(ready) and any(weight > 0 and version not in ready for version, weight in core.weights.items())
+
+    def _is_urgent(self, record: Record, standing: targets.Standing) -> bool:
+        """Whether to decide at once: a version is to lose what it cannot take, or has failed for good."""
+        core = record.memory.core
+        return core is not None and (bool(standing.around.failed) or self._withdraws(core, standing))
 
     async def _carry_out(
         self,
@@ -322,7 +352,9 @@ class Worker:
         if record.memory.ending is not None:
             return await self._conclude(record, experiment)
         if dict(live.weights) != before:
-            await world.router.set(routing, live.weights)
+            rules = await world.router.set(routing, live.weights, self.news.is_set)
+            if not rules.applied:
+                return 0.0
             record.memory = replace(record.memory, applied=dict(live.weights))
             await record.save(world.objects, world.clock.now())
             names = {plan.name(v): w for v, w in live.weights.items()}

@@ -26,6 +26,10 @@ APPLIED_WITHIN = 10.0
 """Seconds until the proxies must have taken over a rule; after that the turn says so and tries again."""
 
 
+def _never() -> bool:
+    return False
+
+
 class IstioRouter:
     """`Router` over VirtualService and DestinationRule objects."""
 
@@ -38,9 +42,9 @@ class IstioRouter:
         """Adopt the stable pair or create one; afterwards everything goes to the baseline by our route."""
         return await self._without_conflict(lambda: self._take(routing))
 
-    async def set(self, routing: Routing, split: Split) -> Rules:
-        """Route by `split`; a rule that is no longer ours, or gone, is an error, a changed one is put right."""
-        return await self._without_conflict(lambda: self._set(routing, split))
+    async def set(self, routing: Routing, split: Split, interrupted: Callable[[], bool] = _never) -> Rules:
+        """Route by `split`; a rule that is somebody else's is an error, one that is changed or gone is put right."""
+        return await self._without_conflict(lambda: self._set(routing, split, interrupted))
 
     async def release(self, routing: Routing, split: Split) -> Rules | None:
         """Leave the pair stable with `split`; None when it is gone or belongs to somebody else now."""
@@ -69,9 +73,9 @@ class IstioRouter:
         return await self._write(routing, {v.version: 100 * (v.version == BASELINE) for v in routing.destinations},
                                  virtual_service, rule)  # fmt: skip
 
-    async def _set(self, routing: Routing, split: Split) -> Rules:
+    async def _set(self, routing: Routing, split: Split, interrupted: Callable[[], bool]) -> Rules:
         virtual_service, rule = await self._usable_pair(routing)
-        return await self._write(routing, split, virtual_service, rule)
+        return await self._write(routing, split, virtual_service, rule, interrupted)
 
     async def _release(self, routing: Routing, split: Split) -> Rules | None:
         virtual_service = await self._find(VIRTUAL_SERVICE, routing)
@@ -92,7 +96,12 @@ class IstioRouter:
         return Rules(virtual_service, rule, created)
 
     async def _write(
-        self, routing: Routing, split: Split, virtual_service: Object | None, rule: Object | None
+        self,
+        routing: Routing,
+        split: Split,
+        virtual_service: Object | None,
+        rule: Object | None,
+        interrupted: Callable[[], bool] = _never,
     ) -> Rules:
         """DestinationRule with all subsets, then the VirtualService, seen applied, then what nobody names goes."""
         if virtual_service is None:
@@ -106,12 +115,12 @@ class IstioRouter:
             subsets = desired.progressing_destination_rule(basis, routing, in_use, theirs)
             rule = await self._put_subsets(rule, subsets)
         virtual_service = await self._put(VIRTUAL_SERVICE, virtual_service, wanted)
-        await self._seen_applied(virtual_service)
-        if rule is not None and routing.uses_subsets:
+        applied = await self._seen_applied(virtual_service, interrupted)
+        if applied and rule is not None and routing.uses_subsets:
             keep = desired.subsets_in_use(virtual_service)
             rule = await self._put(DESTINATION_RULE, rule, desired.progressing_destination_rule(rule, routing, keep))
         written = before != (_version(virtual_service), _version(rule))
-        return Rules(virtual_service, rule, desired.created_by_experiment(virtual_service), written)
+        return Rules(virtual_service, rule, desired.created_by_experiment(virtual_service), written, applied)
 
     async def _out_of_the_way(self, routing: Routing, virtual_service: Object, rule: Object) -> tuple[Object, Object]:
         """Give subsets in use other names where this experiment needs theirs for other pods."""
@@ -203,17 +212,21 @@ class IstioRouter:
             return before
         return await self._objects.replace(wanted)
 
-    async def _seen_applied(self, rule: Object) -> None:
+    async def _seen_applied(self, rule: Object, interrupted: Callable[[], bool] = _never) -> bool:
+        """Wait until proxies route by this form of the rule; False when something else has to be seen to first."""
         deadline = self._clock.now() + APPLIED_WITHIN
         pause = 0.005
         while not await self._data_plane.applied(rule):
+            if interrupted():
+                return False
             if self._clock.now() >= deadline:
                 raise RoutingRulesError(
                     f"the gateway has not taken over {rule['kind']} {rule['metadata']['name']} "
                     f"within {APPLIED_WITHIN:.0f} s; trying again"
                 )
             await self._clock.sleep(pause)
-            pause = min(pause * 2, 0.5)
+            pause = min(pause * 2, 0.1)
+        return True
 
     async def _without_conflict(self, call: Callable[[], Awaitable[T]]) -> T:
         for _ in range(ATTEMPTS - 1):

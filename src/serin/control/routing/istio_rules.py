@@ -89,7 +89,7 @@ def released_virtual_service(existing: Object, routing: Routing, split: Split, n
     else:
         ours = _routes_of_ours(original, routing)
         spec["http"] = [
-            {**route, "route": _as_the_user(final, route)} if index in ours else route
+            {**route, "route": _finally(final, route, routing)} if index in ours else route
             for index, route in enumerate(original["http"])
         ]
         for key in ("hosts", "gateways"):
@@ -257,6 +257,17 @@ def _as_the_user(entries: list[dict[str, Any]], route: Mapping[str, Any]) -> lis
     port = ports[0] if ports else {}
     beside = {name: value for name, value in (theirs[0] if theirs else {}).items() if name not in _WHICH}
     return [{**beside, **e, "destination": {**port, **e["destination"]}} for e in entries]
+
+
+def _finally(final: list[dict[str, Any]], route: Mapping[str, Any], routing: Routing) -> list[dict[str, Any]]:
+    """The destinations after the end: the user's very own words where they say the same."""
+    entries, theirs = _as_the_user(final, route), list(route["route"])
+    if len(entries) == len(theirs) == 1:
+        ours, own = entries[0]["destination"], theirs[0]["destination"]
+        same_host = own["host"] in routing.service_hosts and own["host"].split(".")[0] == ours["host"].split(".")[0]
+        if same_host and {**own, "host": ""} == {**ours, "host": ""}:
+            return theirs
+    return entries
 
 
 _WHICH = ("destination", "weight")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -56,12 +56,17 @@ class Routing:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The rules as they are now. `written`: the call had something to write."""
+    """The rules as they are now.
+
+    written   the call had something to write
+    applied   proxies were seen to route by them; else the call was interrupted before, and has to be repeated
+    """
 
     virtual_service: Object
     destination_rule: Object | None
     created: bool
     written: bool = False
+    applied: bool = True
 
 
 class Router(Protocol):
@@ -71,8 +76,11 @@ class Router(Protocol):
         """Adopt the stable rules or create them, all on the baseline. Raises RoutingRulesError, touching nothing."""
         ...
 
-    async def set(self, routing: Routing, split: Split) -> Rules:
-        """Route by `split`, and put right what somebody else changed in our route. Writes only what differs."""
+    async def set(self, routing: Routing, split: Split, interrupted: Callable[[], bool] = lambda: False) -> Rules:
+        """Route by `split`, and put right what somebody else changed in our route. Writes only what differs.
+
+        interrupted   asked while proxies are waited for once all is written; true: return without them
+        """
         ...
 
     async def release(self, routing: Routing, split: Split) -> Rules | None:

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from serin.errors import NotFound
-from serin.ports import DEPLOYMENT, EXPERIMENT
+from serin.ports import DEPLOYMENT, DESTINATION_RULE, EXPERIMENT
 from tests.control.lab import NAMESPACE, Lab, deployment, experiment
 
 
@@ -391,3 +391,51 @@ async def test_a_source_that_hangs_holds_up_no_withdrawal(lab, trouble, monkeypa
         lab.objects.seed(deployment("v2"))
         await lab.until(lab.completed)
         assert await lab.weights() == {"v2": 100}
+
+
+async def test_an_edit_while_proxies_are_being_told_is_put_back_and_told(lab):
+    lab.objects.seed(deployment("v2"))
+    await lab.objects.create(experiment())
+    await lab.seconds(5)
+    lab.data_plane.behind.add("fashionmnist")
+
+    async def given() -> bool:
+        return (await lab.weights()).get("v2", 0) > 0
+
+    await lab.until(given)
+    decided = await lab.weights()
+    rules = await lab.virtual_service()
+    for entry, weight in zip(rules["spec"]["http"][0]["route"], (1, 99), strict=True):
+        entry["weight"] = weight
+    await lab.objects.replace(rules)
+    await lab.clock.advance(0.2)
+    assert await lab.weights() == decided
+    lab.data_plane.behind.clear()
+    await lab.seconds(5)
+    split = ", ".join(f"fashionmnist-{version}: {weight}%" for version, weight in decided.items())
+    assert f"TrafficUpdate: put back to {split}, as decided" in lab.sink.lines
+    assert f"TrafficUpdate: {split}" in lab.sink.lines
+
+
+@pytest.mark.parametrize("how", ["terminated", "deleted"])
+async def test_an_end_between_the_rules_and_the_start_leaves_them_as_they_were(lab, how):
+    """The rules are taken, the proxies follow slowly, and nothing is recorded as begun yet."""
+    before = await lab.virtual_service()
+    lab.data_plane.behind.add("fashionmnist")
+    lab.objects.seed(deployment("v2"))
+    await lab.objects.create(experiment())
+    await lab.seconds(3)
+    assert (await lab.virtual_service())["metadata"]["labels"]["iter8-tools/role"] == "progressing"
+    assert "startTimestamp" not in await lab.status()
+    if how == "terminated":
+        await lab.patch({"spec": {"manualOverride": {"action": "terminate"}}})
+    else:
+        await lab.objects.delete(EXPERIMENT, NAMESPACE, "rollout")
+    lab.data_plane.behind.clear()
+    await lab.seconds(5)
+    after = await lab.virtual_service()
+    assert (after["spec"], after["metadata"]["labels"]) == (before["spec"], before["metadata"]["labels"])
+    (rule,) = await lab.objects.list(DESTINATION_RULE, NAMESPACE)
+    assert rule["metadata"]["labels"]["iter8-tools/role"] == "stable"
+    assert await lab.weights() == {"v1": 100}
+    await lab.objects.get(DEPLOYMENT, NAMESPACE, "fashionmnist-v2")

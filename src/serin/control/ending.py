@@ -86,6 +86,8 @@ async def conclude(world: World, record: Record, experiment: Experiment) -> None
             await _delete_losers(world, experiment, split)
             if record.memory.created:
                 await world.router.remove(routing)
+    elif await world.router.holds(routing):  # taken, and not yet begun
+        await world.router.release(routing, split)
     await _last_word(world, record, end, split)
 
 
@@ -145,31 +147,34 @@ def safest(split: Split, serving: Mapping[str, bool]) -> Split:
 
 async def forgo(world: World, record: Record) -> None:
     """The experiment is being deleted: restore the traffic to the baseline first, then let it go."""
-    if record.holds_finalizer and not record.completed and record.memory.core is not None:
+    if record.holds_finalizer and not record.completed:
         try:
             experiment = validation.load(record.object)
         except InvalidInput as error:
             text = f"deleted with an invalid spec, traffic is left as it is: {error}"
             await world.sink.emit(record.object, "RoutingRulesError", text, Severity.WARNING)
         else:
-            text = await _given_back(world, record, experiment)
-            await world.sink.emit(record.object, "ExperimentDeleted", text, Severity.WARNING)
+            await _give_back(world, record, experiment)
     try:
         await record.drop_finalizer(world.objects)
     except NotFound:
         return
 
 
-async def _given_back(world: World, record: Record, experiment: Experiment) -> str:
-    """Release the rules of an experiment that is being deleted; returns where its traffic went, in words."""
+async def _give_back(world: World, record: Record, experiment: Experiment) -> None:
+    """Release the rules of an experiment that is being deleted, if it has any, and say where its traffic went."""
     found, end = await _look(world, experiment), record.memory.ending
+    routing = routing_of(experiment, record.key, found)
+    if record.memory.core is None and not await world.router.holds(routing):
+        return
     asked = end.split if end else {version: 100 * (version == BASELINE) for version in found.versions}
     split = safest(asked, {version: target.serving for version, target in found.versions.items()})
-    if await world.router.release(routing_of(experiment, record.key, found), split) is None:
-        return "deleted before its end; its routing rules were gone, no traffic was moved"
-    names = defaults.version_names(experiment)
-    shares = ", ".join(f"{names[version]}: {weight}%" for version, weight in split.items() if weight)
-    return f"deleted before its end; traffic: {shares}"
+    text = "deleted before its end; its routing rules were gone, no traffic was moved"
+    if await world.router.release(routing, split) is not None:
+        names = defaults.version_names(experiment)
+        shares = ", ".join(f"{names[version]}: {weight}%" for version, weight in split.items() if weight)
+        text = f"deleted before its end; traffic: {shares}"
+    await world.sink.emit(record.object, "ExperimentDeleted", text, Severity.WARNING)
 
 
 async def _look(world: World, experiment: Experiment) -> workloads.Targets:

@@ -10,6 +10,7 @@ process goes on where this one stopped:
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 
 from serin.api.places import Problem
@@ -36,11 +37,15 @@ from serin.ports import DEPLOYMENT, EXPERIMENT, SERVICE, Severity
 IDLE = 3600.0
 """Seconds until the next look when only a change can make a difference; changes wake a worker at once."""
 
+SOON = 0.05
+"""Seconds until the next look when something has come in between."""
+
 
 class Worker:
     """The turns of one experiment. What it keeps between turns can be lost without harm.
 
-    It keeps the core's state with the readings since the last iteration, and how often something has failed in a row.
+    It keeps the core's state with the readings since the last iteration, the weights that it has written last, and how
+    often something has failed in a row.
     """
 
     def __init__(self, world: World, namespace: str, name: str) -> None:
@@ -48,6 +53,7 @@ class Worker:
         self._namespace = namespace
         self._name = name
         self._live: State | None = None
+        self._written: Mapping[str, int] = {}
         self._read_at = 0.0
         self._failures = 0
         self._tape = Tape(world.recorder, namespace, name)
@@ -115,7 +121,7 @@ class Worker:
             await self._start(record, experiment, asked, now)
         urgent = self._is_urgent(record, standing)
         if not await self._put_right(record, asked, routing, waits=not urgent) and not urgent:
-            return 0.0
+            return SOON
         return await self._step(record, experiment, asked, standing, routing)
 
     async def _accepted(self, record: Record, now: float) -> Experiment:
@@ -244,17 +250,20 @@ class Worker:
             return True
         self.rules_touched = False
         rules = await self._world.router.set(routing, core.weights, self.news.is_set if waits else lambda: True)
+        foreign, self._written = rules.written and self._written == core.weights, core.weights
         if rules.written:
             now = self._world.clock.now()
             record.memory = replace(record.memory, core=lifecycle.routed_late(core, now))
             self._live = lifecycle.routed_late(self._live or core, now)
             self._tape.restored(record.object, self._live)
+        split = conditions.traffic_updated({asked.plan.name(v): w for v, w in core.weights.items()})
+        if foreign or (rules.written and not cut_off):
+            await self._tell(record, replace(split, text=f"put back to {split.text}, as decided"))
         if cut_off and not rules.applied:
             return False
         record.memory = replace(record.memory, applied=dict(core.weights))
-        if rules.written or cut_off:
-            split = conditions.traffic_updated({asked.plan.name(v): w for v, w in core.weights.items()})
-            await self._tell(record, split if cut_off else replace(split, text=f"put back to {split.text}, as decided"))
+        if cut_off:
+            await self._tell(record, split)
         return True
 
     async def _step(
@@ -353,8 +362,9 @@ class Worker:
             return await self._conclude(record, experiment)
         if dict(live.weights) != before:
             rules = await world.router.set(routing, live.weights, self.news.is_set)
+            self._written = live.weights
             if not rules.applied:
-                return 0.0
+                return SOON
             record.memory = replace(record.memory, applied=dict(live.weights))
             await record.save(world.objects, world.clock.now())
             names = {plan.name(v): w for v, w in live.weights.items()}

@@ -26,10 +26,6 @@ APPLIED_WITHIN = 10.0
 """Seconds until the proxies must have taken over a rule; after that the turn says so and tries again."""
 
 
-def _never() -> bool:
-    return False
-
-
 class IstioRouter:
     """`Router` over VirtualService and DestinationRule objects."""
 
@@ -42,9 +38,19 @@ class IstioRouter:
         """Adopt the stable pair or create one; afterwards everything goes to the baseline by our route."""
         return await self._without_conflict(lambda: self._take(routing))
 
-    async def set(self, routing: Routing, split: Split, interrupted: Callable[[], bool] = _never) -> Rules:
+    async def set(self, routing: Routing, split: Split, interrupted: Callable[[], bool] | None = None) -> Rules:
         """Route by `split`; a rule that is somebody else's is an error, one that is changed or gone is put right."""
         return await self._without_conflict(lambda: self._set(routing, split, interrupted))
+
+    async def holds(self, routing: Routing) -> bool:
+        """Whether any of the rules carries this experiment's mark."""
+        label = {desired.ROUTER_LABEL: routing.router_id}
+        for kind in (VIRTUAL_SERVICE, DESTINATION_RULE):
+            if any(
+                desired.owner(o) == routing.experiment for o in await self._objects.list(kind, routing.namespace, label)
+            ):
+                return True
+        return False
 
     async def release(self, routing: Routing, split: Split) -> Rules | None:
         """Leave the pair stable with `split`; None when it is gone or belongs to somebody else now."""
@@ -73,7 +79,7 @@ class IstioRouter:
         return await self._write(routing, {v.version: 100 * (v.version == BASELINE) for v in routing.destinations},
                                  virtual_service, rule)  # fmt: skip
 
-    async def _set(self, routing: Routing, split: Split, interrupted: Callable[[], bool]) -> Rules:
+    async def _set(self, routing: Routing, split: Split, interrupted: Callable[[], bool] | None) -> Rules:
         virtual_service, rule = await self._usable_pair(routing)
         return await self._write(routing, split, virtual_service, rule, interrupted)
 
@@ -101,7 +107,7 @@ class IstioRouter:
         split: Split,
         virtual_service: Object | None,
         rule: Object | None,
-        interrupted: Callable[[], bool] = _never,
+        interrupted: Callable[[], bool] | None = None,
     ) -> Rules:
         """DestinationRule with all subsets, then the VirtualService, seen applied, then what nobody names goes."""
         if virtual_service is None:
@@ -212,12 +218,23 @@ class IstioRouter:
             return before
         return await self._objects.replace(wanted)
 
-    async def _seen_applied(self, rule: Object, interrupted: Callable[[], bool] = _never) -> bool:
-        """Wait until proxies route by this form of the rule; False when something else has to be seen to first."""
+    async def _seen_applied(self, rule: Object, interrupted: Callable[[], bool] | None = None) -> bool:
+        """Wait until proxies route by this form of the rule.
+
+        False when something else has to be seen to first; that somebody has changed the rule is a Conflict for those
+        who cannot be interrupted.
+        """
         deadline = self._clock.now() + APPLIED_WITHIN
         pause = 0.005
-        while not await self._data_plane.applied(rule):
-            if interrupted():
+        while True:
+            try:
+                if await self._data_plane.applied(rule):
+                    return True
+            except Conflict:
+                if interrupted is None:
+                    raise
+                return False
+            if interrupted is not None and interrupted():
                 return False
             if self._clock.now() >= deadline:
                 raise RoutingRulesError(
@@ -225,8 +242,7 @@ class IstioRouter:
                     f"within {APPLIED_WITHIN:.0f} s; trying again"
                 )
             await self._clock.sleep(pause)
-            pause = min(pause * 2, 0.1)
-        return True
+            pause = min(pause * 2, 0.5)
 
     async def _without_conflict(self, call: Callable[[], Awaitable[T]]) -> T:
         for _ in range(ATTEMPTS - 1):

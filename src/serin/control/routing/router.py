@@ -1,4 +1,4 @@
-"""The traffic port: four methods, whatever kind of router stands behind it."""
+"""The traffic port: five methods, whatever kind of router stands behind it."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Rules:
     """The rules as they are now.
 
     written   the call had something to write
-    applied   proxies were seen to route by them; else the call was interrupted before, and has to be repeated
+    applied   proxies were seen to route by them; else something came in between, and the call is to be repeated
     """
 
     virtual_service: Object
@@ -70,17 +70,21 @@ class Rules:
 
 
 class Router(Protocol):
-    """Four methods. All are idempotent: after a crash the next one calls them again from the start."""
+    """Five methods. All are idempotent: after a crash the next one calls them again from the start."""
 
     async def take(self, routing: Routing) -> Rules:
         """Adopt the stable rules or create them, all on the baseline. Raises RoutingRulesError, touching nothing."""
         ...
 
-    async def set(self, routing: Routing, split: Split, interrupted: Callable[[], bool] = lambda: False) -> Rules:
+    async def set(self, routing: Routing, split: Split, interrupted: Callable[[], bool] | None = None) -> Rules:
         """Route by `split`, and put right what somebody else changed in our route. Writes only what differs.
 
         interrupted   asked while proxies are waited for once all is written; true: return without them
         """
+        ...
+
+    async def holds(self, routing: Routing) -> bool:
+        """Whether any of the rules carries this experiment's mark: it has taken them, or has begun to."""
         ...
 
     async def release(self, routing: Routing, split: Split) -> Rules | None:

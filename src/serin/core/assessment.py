@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from serin.core import contest, decide
 from serin.core.budget import budget
 from serin.core.decide import ByCriterion, Standing
-from serin.core.evidence.criterion import Evidence
+from serin.core.evidence import intervals
 from serin.core.evidence.posterior import improvement, probabilities_of_best, probability_of_beating
 from serin.core.model import (
     BASELINE,
@@ -31,9 +31,8 @@ def assess(plan: Plan, state: State) -> Assessment:
     chances = {**dict.fromkeys(plan.ids, 0.0), **decide.win_chances(alive)}
     known = any(c.value is not None for by in evidence.values() for c in by.values())
     best_of = {c.id: _best(c, evidence) for c in plan.criteria}
-    half = plan.analysis.false_rollback / 2.0
-    of_baseline = {c: e.anytime(half) for c, e in evidence[BASELINE].items()}
-    seen = _Seen(plan, state, evidence[BASELINE], of_baseline, best_of, tuple(s.version for s in alive))
+    bounds = _bounds(plan, state, evidence)
+    seen = _Seen(plan, state, evidence[BASELINE], bounds, best_of, tuple(s.version for s in alive))
     versions = tuple(_version(seen, s, chances if known else {}) for s in standings)
     best = decide.likeliest_best(plan, chances) if known else BASELINE
     winner = _winner(plan, state, alive)
@@ -54,7 +53,7 @@ def _winner(plan: Plan, state: State, alive: list[Standing]) -> str | None:
 class _Seen:
     """What the assessments of all versions share.
 
-    intervals   criterion id -> the baseline's value, at half the level
+    bounds      (version, criterion id) -> the intervals of its value
     best_of     criterion id -> version -> chance of the best value
     alive       versions that are not rolled back
     """
@@ -62,9 +61,39 @@ class _Seen:
     plan: Plan
     state: State
     baseline: ByCriterion
-    intervals: Mapping[str, Interval | None]
+    bounds: Mapping[tuple[str, str], _Bounds]
     best_of: Mapping[str, Mapping[str, float]]
     alive: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Bounds:
+    """Anytime-valid intervals of one criterion of one version.
+
+    value   of its value, at the level that decides; `half` at half of it, where versions are compared
+    ratio   of the ratio to the baseline's value
+    """
+
+    value: Interval | None
+    half: Interval | None = None
+    ratio: Interval | None = None
+
+
+def _bounds(plan: Plan, state: State, evidence: Mapping[str, ByCriterion]) -> dict[tuple[str, str], _Bounds]:
+    """The intervals of all versions and criteria, found together: that takes hardly longer than one of them."""
+    alpha = plan.analysis.false_rollback
+    keys = [(v, c.id) for v in evidence for c in plan.criteria]
+    compared = [(v, c.id) for v in evidence for c in plan.criteria if c.measure.kind is not MeasureKind.COUNTER]
+    related = [(v, c) for v, c in compared if v != BASELINE]
+    asked = [(evidence[v][c], alpha) for v, c in keys] + [(evidence[v][c], alpha / 2.0) for v, c in compared]
+    values = intervals.anytime(asked)
+    half = dict(zip(compared, values[len(keys) :], strict=True))
+    ratio = dict(zip(related, intervals.ratios([(evidence[v][c], alpha) for v, c in related]), strict=True))
+    reward = contest.reward(plan)
+    if reward is not None:
+        found = contest.ratios_to_baseline(plan, state.duels, alpha)
+        ratio |= {(v, reward.id): found.get(v) for v in evidence}
+    return {key: _Bounds(value, half.get(key), ratio.get(key)) for key, value in zip(keys, values, strict=False)}
 
 
 def _version(seen: _Seen, standing: Standing, chances: Mapping[str, float]) -> VersionAssessment:
@@ -84,7 +113,7 @@ def _version(seen: _Seen, standing: Standing, chances: Mapping[str, float]) -> V
 def _criterion(seen: _Seen, standing: Standing, criterion: Criterion) -> CriterionAssessment:
     plan, state, version = seen.plan, seen.state, standing.version
     own, base, level = standing.evidence[criterion.id], seen.baseline[criterion.id], budget(plan)
-    lower, alpha = criterion.measure.lower_is_better, plan.analysis.false_rollback
+    lower, bounds = criterion.measure.lower_is_better, seen.bounds[version, criterion.id]
     comparable = criterion.measure.kind is not MeasureKind.COUNTER and version != BASELINE
     compared = comparable and own.posterior.known and base.posterior.known
     judged = criterion.limit is not None and not (version == BASELINE and decide.is_relative(criterion))
@@ -95,9 +124,9 @@ def _criterion(seen: _Seen, standing: Standing, criterion: Criterion) -> Criteri
         metric=criterion.metric,
         value=own.value,
         credible=own.posterior.interval(),
-        anytime=own.anytime(alpha),
-        ratio_to_baseline=_ratio(seen, own, criterion, version) if comparable else None,
-        difference=_difference(own, seen.intervals[criterion.id], alpha) if compared else None,
+        anytime=bounds.value,
+        ratio_to_baseline=bounds.ratio if comparable else None,
+        difference=_difference(bounds.half, seen.bounds[BASELINE, criterion.id].half) if compared else None,
         dispersion=own.dispersion.factor,
         dispersion_seconds=own.dispersion.seconds,
         history=own.history,
@@ -139,16 +168,8 @@ def _competing(seen: _Seen, standing: Standing, told: CriterionAssessment, out: 
     )
 
 
-def _ratio(seen: _Seen, own: Evidence, criterion: Criterion, version: str) -> Interval | None:
-    alpha = seen.plan.analysis.false_rollback
-    if criterion.is_reward:
-        return contest.ratio_to_baseline(seen.plan, seen.state.duels, version, alpha)
-    return own.anytime_ratio(alpha)
-
-
-def _difference(own: Evidence, theirs: Interval | None, alpha: float) -> Interval | None:
+def _difference(mine: Interval | None, theirs: Interval | None) -> Interval | None:
     """Own value minus the baseline's: both intervals at half the level hold together."""
-    mine = own.anytime(alpha / 2.0)
     if mine is None or theirs is None:
         return None
     return Interval(mine.lower - theirs.upper, mine.upper - theirs.lower)

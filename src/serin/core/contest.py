@@ -15,6 +15,7 @@ from itertools import combinations
 from typing import Any
 
 from serin.core.budget import budget
+from serin.core.evidence import intervals
 from serin.core.evidence.contract import NOTHING, Sums
 from serin.core.evidence.duel import Duel
 from serin.core.model import BASELINE, Criterion, Interval, MeasureKind, Plan
@@ -92,12 +93,15 @@ def nats(plan: Plan, duels: Duels, winner: str, loser: str) -> float:
     return _against(criterion, thawed(duels, loser, winner))
 
 
-def ratio_to_baseline(plan: Plan, duels: Duels, version: str, alpha: float) -> Interval | None:
-    """Anytime-valid interval of a candidate's reward over the baseline's; None before there is one."""
+def ratios_to_baseline(plan: Plan, duels: Duels, alpha: float) -> dict[str, Interval]:
+    """Anytime-valid intervals of the candidates' rewards over the baseline's, of those that have met it in a duel."""
     criterion = reward(plan)
-    if criterion is None or version == BASELINE or key(version, BASELINE) not in duels:
-        return None
-    return thawed(duels, version, BASELINE).interval(alpha, _is_share(criterion))
+    if criterion is None:
+        return {}
+    met = [v for v in plan.ids if v != BASELINE and key(v, BASELINE) in duels]
+    share = _is_share(criterion)
+    found = intervals.between([thawed(duels, v, BASELINE).edges(alpha, share) for v in met])
+    return dict(zip(met, found, strict=True))
 
 
 def _for(criterion: Criterion, duel: Duel, other: str) -> float:

@@ -16,6 +16,7 @@ from serin.core import contest, decide, exposure, policies, shares, traffic
 from serin.core.assessment import assess
 from serin.core.budget import budget
 from serin.core.decide import ByCriterion, Standing, unsupported
+from serin.core.evidence import intervals
 from serin.core.evidence.criterion import Evidence, Past, Sums
 from serin.core.evidence.mismatch import ShareEvidence
 from serin.core.model import BASELINE, Criterion, Decision, Finding, Outcome, Plan, Reason
@@ -294,6 +295,9 @@ def _look(plan: Plan, state: State, now: float, around: Surroundings) -> Look:
     evidence = evidence_of(plan, state)
     if iteration >= plan.iterations:
         evidence = {v: {c: e.at_end() for c, e in by.items()} for v, by in evidence.items()}
+    alive = [v for v in plan.ids if v not in state.rolled_back]
+    # found together and remembered: the words of the policies ask for some of them one by one
+    intervals.anytime([(evidence[v][c.id], plan.analysis.false_rollback) for v in alive for c in decide.limited(plan)])
     return Look(
         plan=plan,
         iteration=iteration,

@@ -134,6 +134,50 @@ def test_improvement_over_the_baseline_in_percent() -> None:
     assert improvement(base, Unknown(), True) is None
 
 
+@pytest.mark.parametrize(
+    ("own", "base"),
+    [
+        (Beta(30.5, 970.5), Beta(25.5, 1975.5)),
+        (Beta(300.5, 9700.5), Beta(5.5, 195.5)),
+        (Student(4, 9.0, 0.9), Student(40, 10.0, 0.1)),
+        (Student(40, 9.0, 0.1), Student(9, 10.0, 0.9)),
+    ],
+)
+def test_the_improvement_agrees_with_simulation(own: Beta | Student, base: Beta | Student) -> None:
+    rng = np.random.default_rng(8)
+    drawn = [
+        rng.beta(d.a, d.b, 400_000)
+        if isinstance(d, Beta)
+        else np.maximum(d.location + d.scale * rng.standard_t(d.df, 400_000), 1e-3)
+        for d in (own, base)
+    ]
+    lower, upper = np.quantile(100.0 * (drawn[0] / drawn[1] - 1.0), [0.025, 0.975])
+    found = improvement(own, base, lower_is_better=False)
+    assert found is not None
+    slack = 0.02 * (upper - lower)
+    assert [found.lower, found.upper] == pytest.approx([lower, upper], abs=slack)
+
+
+def test_chances_of_many_versions_are_those_of_a_far_finer_quadrature() -> None:
+    versions = [Beta(0.5 + e, 0.5 + 1000.0 - e) for e in (40, 42, 43, 45, 47, 50, 51, 55, 60, 80)]
+    x = (np.arange(200_000) + 0.5) / 200_000 * 0.2
+    below, density = np.array([v.cdf(x) for v in versions]), np.array([v.pdf(x) for v in versions])
+    for lower in (True, False):
+        beaten = 1.0 - below if lower else below
+        exact = [
+            float(np.sum(density[v] * np.prod(np.delete(beaten, v, axis=0), axis=0))) * 0.2 / 200_000
+            for v in range(len(versions))
+        ]
+        assert probabilities_of_best(versions, lower) == pytest.approx(exact, abs=1e-9)
+
+
+def test_versions_that_are_alike_have_the_same_chances_to_the_last_digit() -> None:
+    alike = [Student(9.0, 4.0, 0.3)] * 4
+    assert len({row[0] for row in rank_probabilities(alike, [1.0] * 4)}) == 1
+    assert len(set(probabilities_of_best(alike, True))) == 1
+    assert rank_probabilities(alike[:2], [1.0, 1.0]) == [[0.5, 0.5], [0.5, 0.5]]
+
+
 def test_a_mean_is_never_shown_below_zero() -> None:
     wide = Student(1.0, 5.0, 5.0).interval()
     assert wide is not None

@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import ndtri, stdtr
 
 from serin.core.evidence.contract import NOTHING, Sums
-from serin.core.evidence.inversion import Chosen, first_refuted
-from serin.core.evidence.mean import Point, Scale, Scales, log_evidence_mean
+from serin.core.evidence.inversion import Chosen, Memo, first_refuted
+from serin.core.evidence.mean import EFFECTS, EQUAL, LEAST, LOG_WEIGHTS, Point, Scale, log_evidence_mean
 from serin.core.evidence.mixture import Array, log_sum_exp
 
 STARTS = (0, 4, 8, 16, 32)
@@ -28,6 +30,11 @@ _GUARDED = 4
 _CLIP = 4.0
 _MOST_CORRELATION = 0.8
 _FARTHEST = 30.0
+
+_STARTED: Array = np.array(STARTS, dtype=float)
+_WITH_EQUAL: Array = np.append(EFFECTS, 0.0)
+_WEIGHTS_ALONE: Array = np.append(LOG_WEIGHTS, -np.inf)
+_WEIGHTS_BESIDE_EQUAL: Array = np.append(LOG_WEIGHTS + math.log1p(-EQUAL), math.log(EQUAL))
 SILENCE = 60.0
 """Seconds of silence of one version after which an open block is no comparison at the same time any more."""
 
@@ -90,9 +97,7 @@ class Track:
 
     def log_evidence(self, limit: float, side: int, scale: Scale, relative: bool) -> float:
         """Nats for 'above' (1) or 'below' (-1) the limit, mixed over STARTS; starts that have not come count as 1."""
-        if self.blocks < LEAST_BLOCKS:
-            return 0.0
-        return float(self._all(np.array([limit]), side, scale, relative)[0])
+        return _evidence(self, limit, side, scale, relative) if self.blocks >= LEAST_BLOCKS else 0.0
 
     def _all(self, limits: Array, side: int, scale: Scale, relative: bool) -> Array:
         counts = self.blocks - np.array(STARTS[: len(self.sums)], dtype=float)
@@ -125,6 +130,12 @@ class Track:
         return cls(int(blocks), tuple(tuple(s) for s in sums), product, square, last)
 
 
+@lru_cache(maxsize=1024)
+def _evidence(track: Track, limit: float, side: int, scale: Scale, relative: bool) -> float:
+    """`Track.log_evidence`: asked for several times in one iteration."""
+    return float(track._all(np.array([limit]), side, scale, relative)[0])
+
+
 @dataclass(frozen=True, slots=True)
 class Edge:
     """One end of an interval: which limit a track leaves possible, see `Track.last_unrefuted`."""
@@ -136,38 +147,87 @@ class Edge:
     relative: bool
 
 
-def last_unrefuted(edges: Sequence[Edge]) -> list[float]:
-    """`Track.last_unrefuted` of many, all at once."""
+def _last_unrefuted(edges: Sequence[Edge]) -> list[float]:
     found = [0.0 if edge.side > 0 else math.inf for edge in edges]
-    for relative in (False, True):
-        asked = [i for i, e in enumerate(edges) if e.relative is relative and e.track.blocks >= LEAST_BLOCKS]
-        middles = {i: edges[i].track.estimate() for i in asked}
-        asked = [i for i in asked if math.isfinite(middles[i][0]) and middles[i][0] > 0]
-        if asked:
-            reach = _reaches([edges[i] for i in asked], [middles[i] for i in asked], relative)
-            for i, far in zip(asked, reach.tolist(), strict=True):
-                if math.isfinite(far):
-                    found[i] = middles[i][0] * math.exp(-edges[i].side * far)
+    middles = [edge.track.estimate() for edge in edges]
+    asked = [
+        i
+        for i, (edge, (centre, _)) in enumerate(zip(edges, middles, strict=True))
+        if edge.track.blocks >= LEAST_BLOCKS and math.isfinite(centre) and centre > 0
+    ]
+    if not asked:
+        return found
+    centres, errors = np.array([middles[i] for i in asked]).T
+    excess = _Excess.of([edges[i] for i in asked], centres)
+    reach = first_refuted(excess, np.clip(errors / centres, 1e-6, 1.0), np.full(len(asked), _FARTHEST))
+    for i, far in zip(asked, reach.tolist(), strict=True):
+        if math.isfinite(far):
+            found[i] = middles[i][0] * math.exp(-edges[i].side * far)
     return found
 
 
-def _reaches(edges: Sequence[Edge], middles: Sequence[tuple[float, float]], relative: bool) -> Array:
-    """The logs of estimate over limit (or limit over estimate) at which the evidence reaches the level."""
-    rows = len(STARTS)
-    sums = np.array([[*e.track.sums, *[(0.0,) * 6] * (rows - len(e.track.sums))] for e in edges])
-    blocks = np.maximum(np.array([[e.track.blocks] for e in edges], dtype=float) - np.array(STARTS), 0.0)
-    sides, levels = np.array([float(e.side) for e in edges]), np.array([e.level for e in edges])
-    scales = np.array([(e.scale.s0, e.scale.worth, e.scale.inflation) for e in edges])
-    centres, errors = np.array(middles).T
+last_unrefuted = Memo(_last_unrefuted)
+"""`Track.last_unrefuted` of many, all at once."""
 
-    def excess(which: Chosen, reach: Array) -> Array:
-        limits = centres[which] * np.exp(-sides[which] * reach)
-        scale = Scales(*(scales[which, i, None] for i in range(3)))
-        found = log_evidence_mean(blocks[which], sums[which], limits, sides[which], scale, relative)
-        return np.asarray(log_sum_exp(_LOG_STARTS + found) - levels[which])
 
-    steps = np.clip(errors / centres, 1e-6, 1.0)
-    return first_refuted(excess, steps, np.full(len(edges), _FARTHEST))
+@dataclass(frozen=True, slots=True)
+class _Excess:
+    """By how many nats the evidence of edges is over their levels, at any distance of the limit from the estimate.
+
+    The same as `log_evidence_mean` with S and Delta multiplied by the limit, which changes no ratio of them: sums that
+    are divided once serve every limit, fixed and relative ones alike. An entry, or a row, an edge.
+
+    sums       [edge, 6, start] of (Sxx, Sxz, Szz, Sxv, Szv, Svv)/k; 0 for starts that have not come: evidence of 1
+    halves     n'/2 [edge, start]
+    prior      nu s0
+    relative   whether there is an effect 'as the baseline', and the prior is in units of the ratio
+    effects    exp(side u_j) - 1 [edge, effect], the last one left for 'as the baseline'
+    """
+
+    centres: Array
+    sides: Array
+    levels: Array
+    sums: Array
+    halves: Array
+    prior: Array
+    relative: NDArray[np.bool_]
+    effects: Array
+
+    @classmethod
+    def of(cls, edges: Sequence[Edge], centres: Array) -> _Excess:
+        sides = np.array([float(e.side) for e in edges])
+        s0, worth, k = np.array([(e.scale.s0, e.scale.worth, e.scale.inflation) for e in edges]).T
+        rows = [(*e.track.sums, *[(0.0,) * 6] * (len(STARTS) - len(e.track.sums))) for e in edges]
+        blocks = np.maximum(np.array([[e.track.blocks] for e in edges]) - _STARTED, 0.0)
+        return cls(
+            centres=centres,
+            sides=sides,
+            levels=np.array([e.level for e in edges]),
+            sums=np.swapaxes(np.array(rows), 1, 2) / k[:, None, None],
+            halves=0.5 * (blocks / k[:, None] + worth[:, None]),
+            prior=worth * s0,
+            relative=np.array([e.relative for e in edges]),
+            effects=np.expm1(np.multiply.outer(sides, _WITH_EQUAL)),
+        )
+
+    def __call__(self, which: Chosen, reach: Array) -> Array:
+        """See `inversion.Excess`."""
+        side, relative = self.sides[which], self.relative[which]
+        limit = self.centres[which] * np.exp(-side * reach)
+        by = limit[:, None]
+        sxx, sxz, szz, sxv, szv, svv = self.sums[which].swapaxes(0, 1)
+        unit = np.where(relative, 1.0, limit * limit)
+        whole = np.maximum(szz - by * (2.0 * szv - by * svv), 0.0) + (self.prior[which] * unit)[:, None]
+        steps = by * self.effects[which]
+        steps[:, -1] = 1.0 - limit
+        equal = relative & (steps[:, -1] * side > 0)
+        weights = np.where(equal[:, None], _WEIGHTS_BESIDE_EQUAL, _WEIGHTS_ALONE)
+        steps = steps[:, None, :]
+        change = steps * (steps * sxx[..., None] - 2.0 * (sxz - by * sxv)[..., None]) / whole[..., None]
+        nats = weights[:, None, :] - self.halves[which][..., None] * np.log(np.maximum(1.0 + change, LEAST))
+        nats += _LOG_STARTS[:, None]
+        found = log_sum_exp(nats.reshape(len(which), -1))
+        return np.asarray(found - self.levels[which])
 
 
 @dataclass(frozen=True, slots=True)

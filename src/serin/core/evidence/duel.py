@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import astuple, dataclass, field, replace
 from typing import Any
 
-from serin.core.evidence.blocks import EMPTY, Blocks, Rule
+from serin.core.evidence.blocks import EMPTY, Blocks, Edge, Rule, last_unrefuted
 from serin.core.evidence.contract import Sums
 from serin.core.evidence.mean import Point, Scale, pair_point
 from serin.core.evidence.spread import Noise
@@ -68,8 +68,12 @@ class Duel:
 
     def interval(self, alpha: float, share: bool) -> Interval:
         """Ratios that are left possible at all looks together with a chance of 1 - `alpha`."""
+        return Interval(*last_unrefuted(self.edges(alpha, share)))
+
+    def edges(self, alpha: float, share: bool) -> tuple[Edge, Edge]:
+        """What the ends of `interval` are made of."""
         level, scale, track = math.log(2.0 / alpha), self._scale(share), self.blocks.track
-        return Interval(track.last_unrefuted(1, level, scale, True), track.last_unrefuted(-1, level, scale, True))
+        return Edge(track, 1, level, scale, True), Edge(track, -1, level, scale, True)
 
     def _scale(self, share: bool) -> Scale:
         return Scale(self._cv2(share), _WORTH, self.blocks.track.inflation)

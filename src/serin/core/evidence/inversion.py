@@ -7,8 +7,9 @@ this, in 5 ms a call: its bookkeeping costs more than ten times as much as our f
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,10 @@ Chosen = NDArray[np.intp]
 Excess = Callable[[Chosen, Array], Array]
 """(questions [m], a distance of each [m]) -> by how many nats each test is over its level there [m]."""
 
-TOLERANCE = 1e-9
+Question = TypeVar("Question", bound=Hashable)
+Answer = TypeVar("Answer")
+
+TOLERANCE = 1e-8
 """Nats by which the evidence at an end may differ from the level; rounding of very large evidence apart."""
 
 _USUAL: Array = np.array([1.0, 2.0, 4.0, 8.0])
@@ -40,6 +44,30 @@ class _Bracket:
     above: Array
 
 
+class Memo(Generic[Question, Answer]):
+    """What was found for the last questions, at most `most` of them: they come in bunches, `lru_cache` takes one.
+
+    An iteration words some of the intervals that the assessment after it shows. The answers are those of a pure
+    function, so nobody can tell whether one was remembered.
+    """
+
+    def __init__(self, find: Callable[[Sequence[Question]], Sequence[Answer]], most: int = 2048) -> None:
+        self._find, self._most = find, most
+        self._known: dict[Question, Answer] = {}
+
+    def __call__(self, asked: Sequence[Question]) -> list[Answer]:
+        """The answers, in order."""
+        new = [q for q in dict.fromkeys(asked) if q not in self._known]
+        if new:
+            if len(self._known) + len(new) > self._most:
+                self._known = {q: self._known[q] for q in asked if q in self._known}
+            self._known.update(zip(new, self._find(new), strict=True))
+        return [self._known[q] for q in asked]
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+
 def first_refuted(excess: Excess, steps: Array, farthest: Array) -> Array:
     """The smallest distance >= 0 at which the excess reaches 0, for every question; inf where it does nowhere.
 
@@ -51,9 +79,10 @@ def first_refuted(excess: Excess, steps: Array, farthest: Array) -> Array:
     found = np.full(len(steps), np.inf)
     everyone = np.arange(len(steps))
     left, bracket = _scanned(excess, everyone, steps, farthest, _USUAL)
-    doubtful = np.setdiff1d(everyone, left)
-    if len(doubtful):
-        more, wider = _scanned(excess, doubtful, steps, farthest, _ALL)
+    if len(left) < len(everyone):
+        doubtful = np.ones(len(everyone), dtype=bool)
+        doubtful[left] = False
+        more, wider = _scanned(excess, everyone[doubtful], steps, farthest, _ALL)
         left = np.concatenate([left, more])
         pairs = ((bracket.near, wider.near), (bracket.far, wider.far), (bracket.below, wider.below),
                  (bracket.above, wider.above))  # fmt: skip

@@ -24,13 +24,13 @@ from serin.core.evidence.mixture import Array, log_sum_exp
 V0 = 0.004
 """Relative variance that is common to all requests of a block: 6 % of standard deviation."""
 
-_EFFECTS: Array = 0.02 * np.power(1.5, np.arange(11.0))
-_RAW: Array = np.power(_EFFECTS + 0.1, -0.5)
-_LOG_WEIGHTS: Array = np.log(_RAW / _RAW.sum())
-_EQUAL = 0.3
+EFFECTS: Array = 0.02 * np.power(1.5, np.arange(11.0))
+_RAW: Array = np.power(EFFECTS + 0.1, -0.5)
+LOG_WEIGHTS: Array = np.log(_RAW / _RAW.sum())
+EQUAL = 0.3
 """Weight of 'exactly as the baseline' where that is on the right side of the limit: it is what most candidates are."""
 
-_LEAST = 1e-300
+LEAST = 1e-300
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +54,6 @@ class Scale:
     s0: float = 1.0
     worth: float = 6.0
     inflation: float = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Scales:
-    """`Scale` of many limits."""
-
-    s0: Array
-    worth: Array
-    inflation: Array
 
 
 def weight(h: float, cv2: float) -> float:
@@ -90,23 +81,21 @@ def _steps(limit: float, side: int, relative: bool) -> tuple[Array, Array]:
     return steps[0][kept], log_weights[0][kept]
 
 
-def _all_steps(limits: Array, side: int | Array, relative: bool) -> tuple[Array, Array]:
+def _all_steps(limits: Array, side: int, relative: bool) -> tuple[Array, Array]:
     """The same for many limits, a row each; what does not apply to a limit has the log weight -inf."""
-    steps = np.expm1(np.multiply.outer(side, _EFFECTS))
+    steps = np.expm1(side * EFFECTS)
     if not relative:
-        shape = (len(limits), len(_EFFECTS))
-        return np.broadcast_to(steps, shape), np.broadcast_to(_LOG_WEIGHTS, shape)
+        shape = (len(limits), len(EFFECTS))
+        return np.broadcast_to(steps, shape), np.broadcast_to(LOG_WEIGHTS, shape)
     equal = 1.0 - limits
     applies = equal * side > 0
     all_steps = np.column_stack([limits[:, None] * steps, np.where(applies, equal, 0.0)])
-    rest = np.where(applies, math.log1p(-_EQUAL), 0.0)
-    weights = np.column_stack([rest[:, None] + _LOG_WEIGHTS, np.where(applies, math.log(_EQUAL), -np.inf)])
+    rest = np.where(applies, math.log1p(-EQUAL), 0.0)
+    weights = np.column_stack([rest[:, None] + LOG_WEIGHTS, np.where(applies, math.log(EQUAL), -np.inf)])
     return all_steps, weights
 
 
-def log_evidence_mean(
-    blocks: Array, sums: Array, limits: Array, side: int | Array, scale: Scale | Scales, relative: bool
-) -> Array:
+def log_evidence_mean(blocks: Array, sums: Array, limits: Array, side: int, scale: Scale, relative: bool) -> Array:
     """Log of the e-process for 'the mean (or ratio) is above the limit' (`side` 1) or below it (-1).
 
         n' = N/k + nu,   S = Szz/k + nu s0
@@ -117,14 +106,12 @@ def log_evidence_mean(
     the far side of the limit it is smaller by simulation. Asymptotic for blocks of skewed values.
 
     blocks     N, one for each row of `sums`
-    sums       rows of (Sxx, Sxz0, Szz0, Sxv, Szv, Svv); the same for all limits, or [limit, row, 6] with `blocks`
-               [limit, row]
+    sums       rows of (Sxx, Sxz0, Szz0, Sxv, Szv, Svv)
     limits     above 0
-    side       the same for all limits, or [limit]; likewise `scale`, whose arrays are [limit, 1]
     relative   whether effects are differences of ratios; else parts of the limit
     returns    nats: [limit, row]
     """
-    sxx, sxz, szz, sxv, szv, svv = np.moveaxis(sums, -1, 0)
+    sxx, sxz, szz, sxv, szv, svv = sums.T
     by = limits[:, None]
     unit = np.ones_like(by) if relative else 1.0 / by
     xz = (sxz - by * sxv) * unit
@@ -134,12 +121,12 @@ def log_evidence_mean(
 
 
 def log_bayes_factor(
-    blocks: Array, sxx: Array, sxz: Array, szz: Array, steps: Array, log_weights: Array, scale: Scale | Scales
+    blocks: Array, sxx: Array, sxz: Array, szz: Array, steps: Array, log_weights: Array, scale: Scale
 ) -> Array:
     """The formula of `log_evidence_mean` from its sums at the limit; effects lie along the last axis."""
     k = scale.inflation
     degrees = blocks / k + scale.worth
     whole = szz / k + scale.worth * scale.s0
     left = whole[..., None] - 2.0 * steps * (sxz / k)[..., None] + steps * steps * (sxx / k)[..., None]
-    gain = np.log(whole)[..., None] - np.log(np.maximum(left, _LEAST))
+    gain = np.log(whole)[..., None] - np.log(np.maximum(left, LEAST))
     return log_sum_exp(log_weights + 0.5 * degrees[..., None] * gain)

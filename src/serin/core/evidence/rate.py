@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from serin.core.evidence.inversion import Chosen, Excess, first_refuted
+from serin.core.evidence.inversion import Chosen, Excess, Memo, first_refuted
 from serin.core.evidence.mixture import EFFECTS, LOG_WEIGHTS, STEP, Array, log_sum_exp
 from serin.core.model import Interval
 
@@ -120,8 +120,7 @@ def interval_of_rate(events: float, trials: float, level: float) -> Interval:
     return intervals_of_rates([(events, trials, level)])[0]
 
 
-def intervals_of_rates(asked: Sequence[tuple[float, float, float]]) -> list[Interval]:
-    """`interval_of_rate` of many (events, trials, level), all at once."""
+def _intervals_of_rates(asked: Sequence[tuple[float, float, float]]) -> list[Interval]:
     found = [Interval(0.0, 1.0)] * len(asked)
     known = [i for i, (_, trials, _) in enumerate(asked) if trials > 0]
     if not known:
@@ -136,6 +135,10 @@ def intervals_of_rates(asked: Sequence[tuple[float, float, float]]) -> list[Inte
             1.0 if events >= trials or upper >= 1.0 - 2.0 * _TINY else upper,
         )
     return found
+
+
+intervals_of_rates = Memo(_intervals_of_rates)
+"""`interval_of_rate` of many (events, trials, level), all at once."""
 
 
 def _last_unrefuted(events: Array, trials: Array, level: Array, sides: NDArray[np.int_]) -> Array:

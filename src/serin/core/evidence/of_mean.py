@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field, replace
 from typing import Any
 
 from serin.core.evidence.blocks import EMPTY, LEAST_BLOCKS, Blocks, Edge, Rule, Track, last_unrefuted
+from serin.core.evidence.cold_start import ColdStart
 from serin.core.evidence.contract import CERTAIN, NOTHING, UNIT, Dispersion, Evidence, Sums, to_go
 from serin.core.evidence.mean import Point, Scale, own_point, pair_point
 from serin.core.evidence.posterior import Posterior, Student, Unknown
@@ -30,6 +31,13 @@ from serin.core.model import Interval, Mode
 # is a block by itself.
 COARSE_TRIALS, COARSE_SECONDS = 30.0, 10.0
 FINE_TRIALS, FINE_SECONDS = 8.0, 5.0
+
+
+Reading = tuple[Sums, Sums, float]
+"""(own, baseline, seconds)."""
+
+Made = Callable[[Sums, Sums, float], Point]
+"""Makes of a full block (own, baseline, scale) its numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +76,7 @@ class MeanEvidence(Evidence):
     alone     (fine, coarse) blocks of this version: its estimate, and what an absolute limit is judged by
     paired    (fine, coarse) blocks of it and the baseline, under a relative limit
     steady    how the baseline's values scatter (its own where there is no baseline), in blocks of `waiting`
+    cold      whether the blocks that decide for a rollback look like a cold start; one that is found is left out
     """
 
     rule: MeanRule
@@ -76,29 +85,56 @@ class MeanEvidence(Evidence):
     paired: tuple[Blocks, Blocks] | None = None
     steady: Noise = field(default_factory=Noise)
     waiting: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    cold: ColdStart = field(default_factory=ColdStart)
 
     def update(self, own: Sums, baseline: Sums | None = None, seconds: float = 15.0) -> MeanEvidence:
         """See `Evidence.update`."""
         other = baseline if baseline is not None else NOTHING
         if not (own.usable and other.usable) or (own.empty and other.empty):
             return self
-        alone, paired, cv2 = self.alone, self.paired, self._cv2
+        alone, paired, cv2, limit = self.alone, self.paired, self._cv2, self.rule.limit
+        deciding: list[Point] = []
         if not own.empty:
-            reading = (own, NOTHING, seconds)
 
             def by_self(mine: Sums, _: Sums, __: float) -> Point:
                 return own_point(mine, cv2)
 
-            alone = (alone[0].add(reading, _FINE, by_self), alone[1].add(reading, _COARSE, by_self))
-        if paired is not None and self.rule.limit is not None:
-            pair, ratio = (own, other, seconds), self.rule.limit
+            noted = deciding if paired is None else []
+            alone = self._added(alone, (own, NOTHING, seconds), (_FINE, _COARSE), by_self, noted)
+        if paired is not None and limit is not None:
 
             def in_pairs(mine: Sums, theirs: Sums, mean: float) -> Point:
-                return pair_point(mine, theirs, ratio, mean, cv2)
+                return pair_point(mine, theirs, limit, mean, cv2)
 
-            paired = (paired[0].add(pair, _FINE_PAIRS, in_pairs), paired[1].add(pair, _COARSE_PAIRS, in_pairs))
+            paired = self._added(paired, (own, other, seconds), (_FINE_PAIRS, _COARSE_PAIRS), in_pairs, deciding)
         steady, waiting = self._steadied(own if baseline is None else other, seconds)
-        return replace(self, counted=self.counted + own, alone=alone, paired=paired, steady=steady, waiting=waiting)
+        later = replace(self, counted=self.counted + own, alone=alone, paired=paired, steady=steady, waiting=waiting)
+        return later._warmed(self.cold.passed(seconds, own.trials > 0), deciding)
+
+    def _added(
+        self, blocks: tuple[Blocks, Blocks], reading: Reading, rules: tuple[Rule, Rule], point: Made, noted: list[Point]
+    ) -> tuple[Blocks, Blocks]:
+        """(fine, coarse) with one more reading; what closes of those that decide for a rollback is `noted` too."""
+
+        def noting(own: Sums, baseline: Sums, mean: float) -> Point:
+            noted.append(point(own, baseline, mean))
+            return noted[-1]
+
+        makes = (point, noting) if self._harmful else (noting, point)
+        return blocks[0].add(reading, rules[0], makes[0]), blocks[1].add(reading, rules[1], makes[1])
+
+    def _warmed(self, cold: ColdStart, closed: Sequence[Point]) -> MeanEvidence:
+        """After these blocks have closed: as if anew where what was counted so far was a cold start."""
+        for point in closed:
+            cold = cold.add(point)
+        later = replace(self, cold=cold)
+        enough = later._deciding[later._harmful].track.blocks >= LEAST_BLOCKS
+        if not closed or not enough or not cold.found(later._explained, later._against):
+            return later
+        paired = None if self.paired is None else (EMPTY, EMPTY)
+        return MeanEvidence(
+            self.rule, alone=(EMPTY, EMPTY), paired=paired, steady=self.steady, waiting=self.waiting, cold=cold.over()
+        )
 
     def _steadied(self, seen: Sums, seconds: float) -> tuple[Noise, tuple[float, float, float]]:
         trials, total, passed = self.waiting
@@ -134,9 +170,27 @@ class MeanEvidence(Evidence):
 
     @property
     def log_against(self) -> float:
-        """By the fine blocks; in strict mode by the coarse ones."""
-        blocks = self._deciding[1 if self.rule.mode is Mode.STRICT else 0]
-        return self._log_evidence(blocks.track, self.rule.harm)
+        """By the fine blocks, in strict mode by the coarse ones; less what a cold start explains of it."""
+        against = self._against
+        return against - self._explained if against > 0.0 else against
+
+    @property
+    def _harmful(self) -> int:
+        """Which of (fine, coarse) blocks decide for a rollback."""
+        return 1 if self.rule.mode is Mode.STRICT else 0
+
+    @property
+    def _against(self) -> float:
+        """Nats for a violation from some block on that stays as it is."""
+        return self._log_evidence(self._deciding[self._harmful].track, self.rule.harm)
+
+    @property
+    def _explained(self) -> float:
+        """Nats by which 'it keeps the limit but was cold' is better than 'it keeps the limit'."""
+        track, limit = self._deciding[self._harmful].track, self.rule.limit
+        if limit is None or limit <= 0.0:
+            return 0.0
+        return self.cold.explains(track, limit, self.rule.harm, self._scale(track), self.rule.relative)
 
     @property
     def value(self) -> float | None:
@@ -192,7 +246,7 @@ class MeanEvidence(Evidence):
         return None if edges is None else Interval(*last_unrefuted(edges))
 
     def edges(self, blocks: tuple[Blocks, Blocks], alpha: float, relative: bool) -> tuple[Edge, Edge] | None:
-        """What the ends of an interval are made of: of `alone`, or (`relative`) of `paired`. None before there is one."""
+        """What an interval's ends are made of: `alone`, or (`relative`) of `paired`; None before there are any."""
         level = math.log(2.0 / alpha)
         fine, coarse = blocks[0].track, blocks[1].track
         if self.rule.mode is Mode.STRICT:
@@ -200,9 +254,11 @@ class MeanEvidence(Evidence):
         if max(fine.blocks, coarse.blocks) < LEAST_BLOCKS:
             return None
         below, above = (fine, coarse) if self.rule.lower else (coarse, fine)
+        explained = self._explained if relative == self.rule.relative else 0.0  # the limit leaves as it is refuted
+        least, most = (level + explained, level) if self.rule.lower else (level, level + explained)
         return (
-            Edge(below, 1, level, self._scale(below), relative),
-            Edge(above, -1, level, self._scale(above), relative),
+            Edge(below, 1, least, self._scale(below), relative),
+            Edge(above, -1, most, self._scale(above), relative),
         )
 
     def missing(self, needed: float, rate: float) -> tuple[str, float | None]:
@@ -214,6 +270,10 @@ class MeanEvidence(Evidence):
         reached = self.log_for
         if self.enough and reached >= needed:
             return "", 0.0
+        text, wait = self._short(reached, needed, rate)
+        return (f"{text}; {self.cold.told}" if self.cold.told else text), wait
+
+    def _short(self, reached: float, needed: float, rate: float) -> tuple[str, float | None]:
         if self.enough:
             growth = reached / self.counted.trials * rate
             wait = (needed - reached) / growth if growth > 0 else None
@@ -235,6 +295,7 @@ class MeanEvidence(Evidence):
             "paired": None if self.paired is None else [b.to_json() for b in self.paired],
             "steady": list(astuple(self.steady)),
             "waiting": list(self.waiting),
+            "cold": self.cold.to_json(),
         }
 
 
@@ -246,5 +307,6 @@ def from_json(rule: MeanRule, state: Mapping[str, Any]) -> MeanEvidence:
         one, two = (Blocks.from_json(b) for b in state["paired"])
         paired = (one, two)
     trials, total, seconds = state["waiting"]
-    steady = Noise(*state["steady"])
-    return MeanEvidence(rule, Sums(*state["counted"]), (fine, coarse), paired, steady, (trials, total, seconds))
+    steady, counted, waiting = Noise(*state["steady"]), Sums(*state["counted"]), (trials, total, seconds)
+    cold = ColdStart.from_json(state["cold"]) if "cold" in state else ColdStart()  # older states know of none
+    return MeanEvidence(rule, counted, (fine, coarse), paired, steady, waiting, cold)

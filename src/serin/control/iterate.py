@@ -18,7 +18,7 @@ from serin.api.times import stamp
 from serin.api.v1alpha2 import conditions, defaults, status, validation
 from serin.api.v1alpha2.conditions import Message, Type
 from serin.api.v1alpha2.types import Action, Experiment, ServiceKind
-from serin.control import ending, neighbours, targets, telemetry, workloads
+from serin.control import ending, neighbours, targets, telemetry, telling, workloads
 from serin.control.experiments import Record
 from serin.control.memory import subject
 from serin.control.recording import Tape
@@ -29,10 +29,10 @@ from serin.control.world import Hold, World
 from serin.core import lifecycle
 from serin.core.forgetting import forget
 from serin.core.lifecycle import State
-from serin.core.model import Decision, Finding, Outcome, Plan
+from serin.core.model import Decision, Outcome
 from serin.core.observation import Snapshot
 from serin.errors import Conflict, InvalidInput, NotFound
-from serin.ports import DEPLOYMENT, EXPERIMENT, SERVICE, Severity
+from serin.ports import DEPLOYMENT, EXPERIMENT, SERVICE
 
 IDLE = 3600.0
 """Seconds until the next look when only a change can make a difference; changes wake a worker at once."""
@@ -94,7 +94,7 @@ class Worker:
         except (Conflict, NotFound):
             return 0.05
         if new:
-            await self._tell(record, hold.message)
+            await telling.tell(self._world.sink, record, hold.message)
         return self.backoff() if hold.retry is None else hold.retry
 
     async def _turn(self, record: Record) -> float:
@@ -154,7 +154,7 @@ class Worker:
             self._tape.ended("terminated by hand")
         await record.write(self._world.objects, {"spec": {"manualOverride": None}})
         if message:
-            await self._tell(record, message)
+            await telling.tell(self._world.sink, record, message)
         return True
 
     async def _questions(self, record: Record, experiment: Experiment, now: float) -> Questions:
@@ -197,7 +197,9 @@ class Worker:
                 record.memory, core=self._live, fingerprints={**record.memory.fingerprints, **ready}
             )
             names_replaced = ", ".join(sorted(asked.plan.name(v) for v in standing.replaced))
-            await self._event(record, "EvidenceDropped", f"{names_replaced} was replaced; its evidence starts anew")
+            await telling.event(
+                self._world.sink, record, "EvidenceDropped", f"{names_replaced} was replaced; its evidence starts anew"
+            )
         elif core is None:
             prints = {v: t.fingerprint for v, t in found.versions.items() if t.ready}
             record.memory = replace(record.memory, fingerprints=prints)
@@ -258,12 +260,12 @@ class Worker:
             self._tape.restored(record.object, self._live)
         split = conditions.traffic_updated({asked.plan.name(v): w for v, w in core.weights.items()})
         if foreign or (rules.written and not cut_off):
-            await self._tell(record, replace(split, text=f"put back to {split.text}, as decided"))
+            await telling.tell(self._world.sink, record, replace(split, text=f"put back to {split.text}, as decided"))
         if cut_off and not rules.applied:
             return False
         record.memory = replace(record.memory, applied=dict(core.weights))
         if cut_off:
-            await self._tell(record, split)
+            await telling.tell(self._world.sink, record, split)
         return True
 
     async def _step(
@@ -350,14 +352,14 @@ class Worker:
         record.status.update(status.outcome(decision))
         if decision.outcome is not Outcome.RUNNING:
             record.memory = replace(record.memory, ending=ending.decided(plan, decision))
-        message = trouble or self._word(plan, live, decision)
+        message = trouble or telling.word(plan, live, decision)
         new = record.say(message, now)
         await record.save(world.objects, now)
         self._tape.keep()
         self._live = live
         if new:
-            await self._tell(record, message)
-        await self._tell_findings(record, plan, decision, known)
+            await telling.tell(self._world.sink, record, message)
+        await telling.findings(self._world.sink, record, plan, decision, known)
         if record.memory.ending is not None:
             return await self._conclude(record, experiment)
         if dict(live.weights) != before:
@@ -368,20 +370,9 @@ class Worker:
             record.memory = replace(record.memory, applied=dict(live.weights))
             await record.save(world.objects, world.clock.now())
             names = {plan.name(v): w for v, w in live.weights.items()}
-            await self._tell(record, conditions.traffic_updated(names))
+            await telling.tell(self._world.sink, record, conditions.traffic_updated(names))
             return 0.0
         return min(world.patience.reading, plan.interval)
-
-    def _word(self, plan: Plan, live: State, decision: Decision) -> Message:
-        if decision.counted:
-            return conditions.iteration_completed(live.iteration, plan.iterations)
-        if not decision.held:  # between two iterations: a violation was proven
-            out = [
-                f"{plan.name(f.version)} rolled back: {f.text}" for f in decision.findings if f.version in plan.ids[1:]
-            ]
-            return conditions.assessment_updated("; ".join(out))
-        text = next((f.text for f in decision.findings if f.version is None), "") or "nothing could be seen"
-        return conditions.iteration_held(min(live.iteration + 1, plan.iterations), plan.iterations, text)
 
     async def _conclude(self, record: Record, experiment: Experiment) -> float:
         await ending.conclude(self._world, record, experiment)
@@ -392,9 +383,8 @@ class Worker:
         await record.drop_finalizer(self._world.objects)
         if (record.object.get("spec") or {}).get("manualOverride"):
             await record.write(self._world.objects, {"spec": {"manualOverride": None}})
-            await self._event(
-                record, "OverrideIgnored", "the experiment has ended; apply it under a new name to run again"
-            )
+            text = "the experiment has ended; apply it under a new name to run again"
+            await telling.event(self._world.sink, record, "OverrideIgnored", text)
         return IDLE
 
     def _core(self, record: Record) -> State | None:
@@ -407,28 +397,7 @@ class Worker:
             self._read_at = 0.0  # what was read since is lost: read again before anything is decided
         return self._live
 
-    async def _tell(self, record: Record, message: Message) -> None:
-        await self._world.sink.emit(record.object, str(message.reason), message.text or str(message), message.severity)
-
-    async def _event(self, record: Record, reason: str, text: str) -> None:
-        await self._world.sink.emit(record.object, reason, text, Severity.NORMAL)
-
-    async def _tell_findings(
-        self, record: Record, plan: Plan, decision: Decision, known: set[tuple[str, str | None]]
-    ) -> None:
-        """An event for each reason that is new; how its numbers move is in the status."""
-        for finding in decision.findings:
-            if (str(finding.reason), finding.version) in known:
-                continue
-            text = ending.named(plan, finding)
-            await self._world.sink.emit(record.object, finding.reason.value, text, _loudness(finding))
-
 
 def _subject(experiment: Experiment, asked: Questions) -> str:
     place = (defaults.namespace(experiment), experiment.spec.service.name, defaults.router_id(experiment))
     return subject(asked.plan, place)
-
-
-def _loudness(finding: Finding) -> Severity:
-    loud = finding.reason.value in ("ProvenHarm", "CounterBreached", "FailedToStart", "SampleRatioMismatch")
-    return Severity.WARNING if loud else Severity.NORMAL

@@ -67,6 +67,13 @@ def test_without_any_limit_the_reward_alone_decides():
     assert (found.last.outcome, found.last.winner) == (Outcome.PROMOTED, "candidate-0")
 
 
+def test_without_any_limit_nobody_is_held_back_by_limits_that_are_not_there():
+    plan = replace(A_B, candidates=("v2", "v3"), criteria=(BOUGHT,), iterations=20)
+    found = run(plan, rate=150.0, baseline=Version(errors=0.1), candidate_0=Version(errors=0.4))
+    assert max(decision.weights["candidate-0"] for decision in found.decisions[:-1]) >= 95
+    assert assess(plan, found.state).versions[1].win_probability == pytest.approx(1.0, abs=0.01)
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_of_equals_nobody_is_promoted_and_it_says_why(seed):
     found = run(replace(A_B, iterations=20), seed)

@@ -42,7 +42,7 @@ class Standing:
     harm         the violation that is proven, None if there is none
     proven       every limit is proven to be kept, with enough data; False where there is no limit
     margin       nats by which the weakest criterion is (or is not yet) proven
-    satisfying   chance to meet every criterion, None while nothing is known
+    satisfying   chance to meet every criterion, None while nothing is known; 1 where only a reward is asked for
     cut_off      a criterion with `cutoffTrafficOnViolation` that is probably violated, not yet proven
     reward       what is believed of its reward, None in an experiment without one; `lower` whether less is better
     beaten       versions whose reward it is proven to beat -> evidence in nats
@@ -136,7 +136,7 @@ def standing(
         harm=proven_harm(plan, own, baseline) if judged else None,
         proven=bool(judged or reward) and all(c.id in proven for c in judged),
         margin=margin,
-        satisfying=math.prod(known) if known and len(known) == len(chances) else None,
+        satisfying=math.prod(known) if (known or reward) and len(known) == len(chances) else None,
         cut_off=next((c for c in suspects if (chances[c.id] or 0.0) < _CUT_OFF and chances[c.id] is not None), None),
         reward=own[reward.id].posterior if reward else None,
         lower=reward is not None and reward.measure.lower_is_better,

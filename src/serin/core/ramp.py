@@ -79,4 +79,5 @@ class Ramp:
         chances = [decide.satisfying(c, own[c.id], baseline[c.id]) for c in judged if c.id in self.followed]
         known = [p for p in chances if p is not None]
         met = math.prod(known) if len(known) == len(chances) else None
-        return Standing(version, own, satisfying=met if judged else None)
+        competing = any(c.is_reward for c in self.plan.criteria)
+        return Standing(version, own, satisfying=met if judged or competing else None)

@@ -19,6 +19,9 @@ _ROUNDING = 1e-9
 _NOISE = 0.5
 """A computed counter that fell to less than this part of itself has lost its past; see `Fall.NOISE`."""
 
+AWAY = 8
+"""Instances that are remembered while they are not seen; more of them are pods that went for good."""
+
 
 class Fall(StrEnum):
     """What it means that a counter is lower than at the reading before.
@@ -94,8 +97,9 @@ def increments(
     A counter that fell has begun anew, and all others of its instance with it: its value is what it counted since (or
     as its `fall` says). A series seen for the first time counts from 0 if its instance and its family are known (a
     response code appears with its first response) or if its instance began after the reading before; otherwise its
-    first sight is its origin. A series that is gone keeps what it had. The first reading of all (`before` is None) is
-    the origin of everything. `measures` are the ones that must not contradict themselves.
+    first sight is its origin. A series that is gone keeps what it had, and brings what it counted meanwhile when it
+    comes back. The first reading of all (`before` is None) is the origin of everything. `measures` are the ones that
+    must not contradict themselves.
 
     A reading that shows some families and lacks others that were there is a gap: the next one would bring the errors of
     two readings beside the requests of one.
@@ -142,17 +146,20 @@ def _begun_anew(values: Mapping[_Key, float], after: Snapshot, falls: Mapping[_K
 
 
 def origin(before: Snapshot | None, after: Snapshot, found: Increments) -> Snapshot:
-    """What the next reading is to be compared with: bounded by what the source shows now.
+    """What the next reading is to be compared with: bounded by what the source shows now, and AWAY instances more.
 
     A gap keeps the old origin, so that the next reading brings what this one could not (two counters read at slightly
     different moments agree again) unless a counter began anew: then the part that is lost cannot be told any more.
-    A series that is missing while its instance is still there is kept: it may come back with its old count. The higher
-    value of a computed counter that wavers is kept, too. A source that shows nothing at all has forgotten no family.
+    What is missing is kept, for it may come back with its old count: a series, or a whole instance that could not be
+    scraped. When too many instances are away, all of those are forgotten. The higher value of a computed counter that
+    wavers is kept, too. A source that shows nothing at all has forgotten no family and no instance.
     """
     if before is not None and found.gap is not None and not found.restarted:
         return before
-    instances = {s.instance for s in after.series}
-    values = {} if before is None else {k: v for k, v in _values(before).items() if k[2] in instances}
+    values = {} if before is None else _values(before)
+    here = {s.instance for s in after.series}
+    if here and len({instance for _, _, instance in values} - here) > AWAY:
+        values = {key: value for key, value in values.items() if key[2] in here}
     falls = _falls(after)
     for key, value in _values(after).items():
         if math.isfinite(value) and value >= 0.0 and not _wavers(falls[key], values.get(key, 0.0), value):

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from serin.control.memory import unpacked
 from serin.core.observation import Series, Snapshot
 from serin.errors import ProviderError
 from tests.control.lab import Lab, deployment, experiment
@@ -33,7 +34,7 @@ def counted(lab, minutes):
 
 async def units(lab):
     """Units of history in what is stored, 0 without."""
-    core = json.loads((await lab.status())["analysisState"]["core"])
+    core = json.loads(unpacked((await lab.status())["analysisState"]["core"]))
     return core["past"].get("0", {}).get("units", 0)
 
 

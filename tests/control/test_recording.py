@@ -5,6 +5,7 @@ import json
 
 from serin.api.v1alpha2 import convert, validation
 from serin.control.engine import Engine
+from serin.control.memory import unpacked
 from serin.control.world import Patience
 from serin.core.recording import Ended, Planned, Read, read
 from serin.core.replay import Replay
@@ -46,7 +47,7 @@ class RecordedLab(Lab):
         self._task = asyncio.create_task(self._engine.run())
 
     async def stored(self):
-        return (await self.status())["analysisState"]["core"]
+        return unpacked((await self.status())["analysisState"]["core"])
 
 
 def plan_of(document):

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from serin.control.memory import Memory
 from serin.core.recording import digest
-from serin.core.state import State
 from tests.survival.house import eventually
 from tests.survival.manifests import deployment, experiment
 from tests.survival.scene import Scene
@@ -31,7 +31,8 @@ async def test_a_recording_survives_a_kill_and_leads_to_the_stored_state(scene: 
     code, output, errors = await house.serin("replay", "rollout", "-o", "json")
     assert (code, errors) == (0, "")
     told = json.loads(output)
-    stored = State.from_json((await house.experiment())["analysisState"]["core"])
+    stored = Memory.from_json((await house.experiment())["analysisState"]).core
+    assert stored is not None
     assert told["same"] is True
     assert told["state"] == digest(stored)
     assert told["holes"] == 0

@@ -256,6 +256,8 @@ def test_warm_up_readings_are_not_judged():
     cold.intervals(3)
     warm.intervals(3)
     assert (cold.state.outcome, warm.state.outcome) == (Outcome.RUNNING, Outcome.BASELINE_WON)
+    failing = assess(plan, cold.state).versions[1].criteria[1]
+    assert (failing.value, failing.missing) == (None, "it has requests, but none that count for this metric yet")
     cold.intervals(4)
     assert cold.state.outcome is Outcome.BASELINE_WON
 

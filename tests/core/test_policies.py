@@ -161,6 +161,16 @@ def test_progress_says_the_estimate_the_limit_and_what_is_missing():
     assert text.endswith(" to go")
 
 
+@pytest.mark.parametrize(
+    ("last_seen", "words"),
+    [(None, "no requests yet"), (1040.0, "it has requests, but none that count for this metric yet")],
+)
+def test_no_requests_and_requests_without_the_metric_are_told_apart(last_seen, words):
+    standings = (Standing("baseline", evidence(3)), Standing("candidate-0", evidence()))
+    seen = look(standings=standings, silent={"baseline": 1040.0, "candidate-0": last_seen})
+    assert policies.judge(seen).findings[0].text == f"no mean latency yet to hold against a limit of 100 ms; {words}"
+
+
 def test_a_proof_says_how_strong_it_is_and_what_is_needed():
     text = policies.judge(proven(**LAST)).findings[0].text
     assert text.startswith("proven, mean latency 4 ms (")

@@ -139,7 +139,9 @@ def _criterion(seen: _Seen, standing: Standing, criterion: Criterion) -> Criteri
     if criterion.is_reward and criterion.limit is None:
         return _competing(seen, standing, told, out)
     per_second = rate(state, version, criterion.measure.denominator or plan.requests)
-    missing, eta = own.missing(level.promotion, per_second) if judged and proof is None else ("", None)
+    missing, eta = "", None
+    if judged and proof is None:
+        missing, eta = own.still_missing(level.promotion, per_second, version in state.requested)
     return replace(
         told,
         breached=judged and own.log_against >= level.rollback,

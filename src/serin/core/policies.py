@@ -248,7 +248,8 @@ def progress(look: Look, standing: Standing) -> str:
     open_ = [c for c in limits if c.id not in standing.proofs]
     weakest = min(open_ or limits, key=lambda c: standing.evidence[c.id].log_for)
     evidence = standing.evidence[weakest.id]
-    missing, _ = evidence.missing(needed, _rate(look, standing.version, weakest))
+    requested = look.silent.get(standing.version) is not None
+    missing, _ = evidence.still_missing(needed, _rate(look, standing.version, weakest), requested)
     text = _seen(look, standing, weakest)
     if standing.cut_off is not None:
         return f"{_seen(look, standing, standing.cut_off)}; it gets no traffic while it probably violates this"

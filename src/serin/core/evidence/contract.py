@@ -23,6 +23,9 @@ EARLY = 3.0
 
 _HUGE = 1e100
 
+NO_REQUESTS = "no requests yet"
+NONE_THAT_COUNT = "it has requests, but none that count for this metric yet"
+
 
 @dataclass(frozen=True, slots=True)
 class Sums:
@@ -154,6 +157,14 @@ class Evidence(ABC):
         rate      trials of this version per second at present
         returns   ("3 of 4 blocks seen, about 10 s to go", 10.0); ("", 0.0) when proven; seconds None when nobody knows
         """
+
+    def still_missing(self, needed: float, rate: float, requested: bool) -> tuple[str, float | None]:
+        """`missing` of a version of which somebody knows whether it has had requests at all.
+
+        It may have had some that are unknown to the evidence: the metric is not counted, or a warm-up leaves them out.
+        """
+        text, wait = self.missing(needed, rate)
+        return (NONE_THAT_COUNT if requested and text == NO_REQUESTS else text), wait
 
     def at_end(self) -> Evidence:
         """The same when no more readings come: what of a counter is known only at the end is known now."""

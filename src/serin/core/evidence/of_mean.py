@@ -9,7 +9,7 @@ from typing import Any
 
 from serin.core.evidence.blocks import EMPTY, LEAST_BLOCKS, Blocks, Edge, Rule, Track, last_unrefuted
 from serin.core.evidence.cold_start import ColdStart
-from serin.core.evidence.contract import CERTAIN, NOTHING, UNIT, Dispersion, Evidence, Sums, to_go
+from serin.core.evidence.contract import CERTAIN, NO_REQUESTS, NOTHING, UNIT, Dispersion, Evidence, Sums, to_go
 from serin.core.evidence.mean import Point, Scale, own_point, pair_point
 from serin.core.evidence.posterior import Posterior, Student, Unknown
 from serin.core.evidence.spread import MeanPast, Noise
@@ -266,7 +266,7 @@ class MeanEvidence(Evidence):
         if self.rule.limit is None:
             return "", 0.0
         if not self.counted.trials:
-            return "no requests yet", None
+            return self.cold.told or NO_REQUESTS, None
         reached = self.log_for
         if self.enough and reached >= needed:
             return "", 0.0

@@ -18,6 +18,7 @@ import numpy as np
 from serin.core.evidence import rate as formula
 from serin.core.evidence.contract import (
     CERTAIN,
+    NO_REQUESTS,
     NOTHING,
     UNIT,
     Clock,
@@ -286,7 +287,7 @@ class RateEvidence(Evidence):
         if self.held[0].total > self.held[0].trials:
             return "more events than trials counted: not a share of them", None
         if not self.counted.trials:
-            return "no requests yet", None
+            return NO_REQUESTS, None
         reached, enough = self.log_for, self.enough
         if enough and reached >= needed:
             return "", 0.0

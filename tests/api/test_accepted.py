@@ -157,6 +157,10 @@ def test_doubts_are_told_with_their_place_and_refuse_nothing() -> None:
         "f.yaml:11: spec.service.uid: is not used; the service is found by its name",
         "f.yaml:52: spec.analyticsEndpoint: is not asked yet; the analysis is built in",
         "f.yaml:19: spec.criteria[1].metric: 'iter8_latency' is read as 'iter8_mean_latency', its name",
+        f"f.yaml:18: spec.criteria[0].threshold.type: a relative limit {BESIDE}; if those who match differ in this "
+        "metric, write an absolute one",
+        f"f.yaml:24: spec.criteria[3].isReward: a reward {BESIDE}; it tells the better version only if those who match "
+        "are like all others",
         "f.yaml:41: spec.trafficControl.match.http[0].sourceLabels: matches nothing here, where requests do not tell "
         "which Pod they come from",
     ]
@@ -194,6 +198,43 @@ def test_a_wait_longer_than_the_experiment_is_doubted(field: str) -> None:
     assert check.admit(found) == [
         f"f.yaml:7: spec.analysis.{field}: is not shorter than the experiment, 1m in all; nothing can be promoted"
     ]
+
+
+BESIDE = "compares the requests that match, at a candidate, with all requests at the baseline"
+
+
+@pytest.mark.parametrize(
+    ("more", "doubts"),
+    [
+        ("  criteria: [{metric: iter8_mean_latency, threshold: {type: absolute, value: 100}}]\n", []),
+        (
+            "  criteria: [{metric: iter8_mean_latency, threshold: {type: relative, value: 1.2}}]\n",
+            [
+                f"spec.criteria[0].threshold.type: a relative limit {BESIDE}; if those who match differ in this "
+                "metric, write an absolute one"
+            ],
+        ),
+        (
+            "  criteria: [{metric: iter8_mean_latency, isReward: true}]\n",
+            [
+                f"spec.criteria[0].isReward: a reward {BESIDE}; it tells the better version only if those who match "
+                "are like all others"
+            ],
+        ),
+        (
+            "  analysis: {exposureBudget: 20}\n",
+            [
+                "spec.analysis.exposureBudget: is divided as if all requests matched, so the candidates are given less "
+                "than it allows"
+            ],
+        ),
+    ],
+)
+@pytest.mark.parametrize("match", ["", "  trafficControl: {match: {http: [{headers: {a: {}}}]}}\n"])
+def test_a_group_that_is_compared_with_everybody_is_doubted(match: str, more: str, doubts: list[str]) -> None:
+    (found,) = manifest.parse(f"{AGAINST_ITSELF}{match}{more}", "f.yaml")
+    told = [str(doubt) for doubt in validation.warnings(validation.load(found.object))]
+    assert told == (doubts if match else [])
 
 
 def test_a_metric_that_nobody_defined_has_its_neighbours_named() -> None:

@@ -229,7 +229,32 @@ def _too_short(experiment: Experiment) -> Iterator[Problem]:
             )
 
 
-_DOUBTS = (_unused, _renamed, _too_short)
+def _group_against_all(experiment: Experiment) -> Iterator[Problem]:
+    """With a match the counters of a candidate are those of the group, the baseline's those of everybody."""
+    match, spec = experiment.spec.traffic_control.match, experiment.spec
+    if match is None or not match.http:
+        return
+    beside = "the requests that match, at a candidate, with all requests at the baseline"
+    for i, criterion in enumerate(spec.criteria):
+        limit = criterion.threshold
+        if limit is not None and limit.type is LimitKind.RELATIVE:
+            yield Problem(
+                f"spec.criteria[{i}].threshold.type",
+                f"a relative limit compares {beside}; if those who match differ in this metric, write an absolute one",
+            )
+        if criterion.is_reward:
+            yield Problem(
+                f"spec.criteria[{i}].isReward",
+                f"a reward compares {beside}; it tells the better version only if those who match are like all others",
+            )
+    if spec.analysis.exposure_budget is not None:
+        yield Problem(
+            "spec.analysis.exposureBudget",
+            "is divided as if all requests matched, so the candidates are given less than it allows",
+        )
+
+
+_DOUBTS = (_unused, _renamed, _too_short, _group_against_all)
 
 
 def metric_warnings(experiment: Experiment, known: Definitions) -> list[Problem]:

@@ -1,15 +1,19 @@
-"""What one reading and one iteration of the core cost, for 1 and 9 candidates and 1 and 4 criteria.
+"""What a reading, an iteration and an assessment of the core cost: 1 and 9 candidates, 1, 2 and 4 criteria, a reward.
 
-The last column is the state that is stored with each iteration.
+Every iteration and assessment follows a new reading, as in an experiment: nothing that was remembered before serves it.
+Medians of CPU time. The last columns are the state that is stored with each iteration, as text and as it stands in a status.
 """
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from serin.control.memory import packed
 from serin.core import lifecycle
 from serin.core.lifecycle import Surroundings
 from serin.core.model import Criterion, Limit, LimitKind, Measure, MeasureKind, Plan
@@ -50,39 +54,64 @@ def snapshots(wanted: Plan, start: float) -> list[Snapshot]:
     return found
 
 
-def measure(candidates: int, criteria: int) -> tuple[float, float, float, int]:
-    """Milliseconds of a reading, an iteration and storing the state; bytes of the state."""
-    wanted = plan(candidates, criteria)
+@dataclass(frozen=True)
+class Cost:
+    """Milliseconds of CPU of taking one reading in, an iteration, an assessment, storing the state and reading it again.
+
+    state    characters of its text; `stored` as they are in a status
+    """
+
+    reading: float
+    iteration: float
+    assessment: float
+    storing: float
+    state: int
+    stored: int
+
+
+def measure(candidates: int, criteria: int, reward: bool = False) -> Cost:
+    """The medians over the second half of a minute, with an iteration every other second."""
+    wanted = replace(plan(candidates, criteria), iterations=READINGS)
+    if reward:
+        best = replace(wanted.criteria[0], id="9", limit=None, is_reward=True)
+        wanted = replace(wanted, criteria=(*wanted.criteria, best))
     around = Surroundings(ready=frozenset(wanted.ids), failed={})
-    state = lifecycle.begin(wanted, 1000.0)
     first, *rest = snapshots(wanted, 1000.0)
-    state, _ = lifecycle.observe(wanted, state, first)
-    state, _ = lifecycle.iterate(wanted, state, 1000.5, around)
-    began = time.perf_counter()
-    for snapshot in rest:
+    state, _ = lifecycle.observe(wanted, lifecycle.begin(wanted, 1000.0), first)
+    took: tuple[list[float], ...] = ([], [], [], [])
+    for second, snapshot in enumerate(rest, 1):
+        at = [time.process_time()]
         state, _ = lifecycle.observe(wanted, state, snapshot)
-    reading = (time.perf_counter() - began) / len(rest)
-    began = time.perf_counter()
-    for i in range(10):
-        lifecycle.assess(wanted, lifecycle.iterate(wanted, state, 1000.0 + READINGS + i, around)[0])
-    iteration = (time.perf_counter() - began) / 10
-    began = time.perf_counter()
-    for _ in range(10):
-        text = state.to_json()
-        lifecycle.State.from_json(text)
-    storing = (time.perf_counter() - began) / 10
-    return reading * 1e3, iteration * 1e3, storing * 1e3, len(text)
+        at.append(time.process_time())
+        if second % 2:
+            continue
+        state, _ = lifecycle.iterate(wanted, state, 1000.0 + second, around)
+        at.append(time.process_time())
+        lifecycle.assess(wanted, state)
+        at.append(time.process_time())
+        lifecycle.State.from_json(state.to_json())
+        at.append(time.process_time())
+        if second > READINGS / 2:
+            for times, began, ended in zip(took, at, at[1:], strict=False):
+                times.append(ended - began)
+    text = state.to_json()
+    reading, iteration, assessment, storing = (1e3 * statistics.median(times) for times in took)
+    return Cost(reading, iteration, assessment, storing, len(text), len(packed(text)))
 
 
 def main(_words: Sequence[str] = ()) -> None:
     """Print the table."""
-    print(f"{'candidates':>10} {'criteria':>8} {'reading':>11} {'iteration':>11} {'storing':>11} {'state':>10}")
-    for candidates in (1, 9):
-        for criteria in (1, 4):
-            reading, iteration, storing, size = measure(candidates, criteria)
-            print(
-                f"{candidates:>10} {criteria:>8} {reading:>8.2f} ms {iteration:>8.2f} ms {storing:>8.2f} ms {size:>7} B"
-            )
+    names = ("reading", "iteration", "assessment", "storing", "state", "stored")
+    print(f"{'candidates':>10} {'criteria':>12}" + "".join(f" {name:>11}" for name in names))
+    for candidates, criteria, reward in ((1, 1, False), (1, 2, False), (1, 4, False), (9, 1, False), (9, 4, True)):
+        cost = measure(candidates, criteria, reward)
+        times = (cost.reading, cost.iteration, cost.assessment, cost.storing)
+        told = f"{criteria} + reward" if reward else f"{criteria}"
+        print(
+            f"{candidates:>10} {told:>12}"
+            + "".join(f" {ms:>8.2f} ms" for ms in times)
+            + "".join(f" {size:>9} B" for size in (cost.state, cost.stored))
+        )
 
 
 if __name__ == "__main__":

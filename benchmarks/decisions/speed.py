@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from dataclasses import dataclass
 
@@ -10,9 +9,7 @@ import numpy as np
 from scipy import special
 
 from benchmarks import engine
-from serin.core import lifecycle
-from serin.core.evidence.posterior import Beta, rank_probabilities
-from serin.core.lifecycle import Surroundings
+from serin.core.evidence.posterior import Beta, probabilities_of_best
 
 
 @dataclass(frozen=True)
@@ -28,31 +25,12 @@ class Speed:
 
 
 def speeds() -> list[Speed]:
-    """One candidate and one criterion; nine and four: with the plans and the readings of `benchmarks.engine`."""
-    return [_speed(candidates, criteria) for candidates, criteria in ((1, 1), (9, 4))]
-
-
-def _speed(candidates: int, criteria: int) -> Speed:
-    plan = engine.plan(candidates, criteria)
-    around = Surroundings(ready=frozenset(plan.ids), failed={})
-    state = lifecycle.begin(plan, 1000.0)
-    first, *rest = engine.snapshots(plan, 1000.0)
-    state, _ = lifecycle.observe(plan, state, first)
-    readings, iterations, statuses = [], [], []
-    for i, snapshot in enumerate(rest, 1):
-        began = time.perf_counter()
-        state, _ = lifecycle.observe(plan, state, snapshot)
-        readings.append(time.perf_counter() - began)
-        if i % 5 == 0:
-            began = time.perf_counter()
-            state, _ = lifecycle.iterate(plan, state, 1000.0 + i, around)
-            iterations.append(time.perf_counter() - began)
-    for _ in range(3):
-        began = time.perf_counter()
-        lifecycle.assess(plan, state)
-        statuses.append(time.perf_counter() - began)
-    cost = [1e3 * statistics.median(x) for x in (readings, iterations, statuses)]
-    return Speed(candidates, criteria, cost[0], cost[1], cost[2], len(state.to_json()))
+    """One candidate and one criterion; nine, four and a reward: as `benchmarks.engine` measures them."""
+    found = []
+    for candidates, criteria, reward in ((1, 1, False), (9, 4, True)):
+        cost = engine.measure(candidates, criteria, reward)
+        found.append(Speed(candidates, criteria, cost.reading, cost.iteration, cost.assessment, cost.state))
+    return found
 
 
 def chances(versions: int = 10, panels: int = 200, nodes: int = 30) -> tuple[float, float]:
@@ -66,7 +44,7 @@ def chances(versions: int = 10, panels: int = 200, nodes: int = 30) -> tuple[flo
         events = random.binomial(requests, random.uniform(0.03, 0.08, versions))
         beliefs = [Beta(0.5 + float(e), 0.5 + float(n - e)) for e, n in zip(events, requests, strict=True)]
         began = time.perf_counter()
-        found = [row[0] for row in rank_probabilities(beliefs, [1.0] * versions)]
+        found = probabilities_of_best(beliefs, lower_is_better=False)
         took.append(1e3 * (time.perf_counter() - began))
         low = min(float(special.betaincinv(b.a, b.b, 1e-14)) for b in beliefs)
         high = max(float(special.betainccinv(b.a, b.b, 1e-14)) for b in beliefs)

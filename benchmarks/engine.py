@@ -1,7 +1,7 @@
 """What a reading, an iteration and an assessment of the core cost: 1 and 9 candidates, 1, 2 and 4 criteria, a reward.
 
 Every iteration and assessment follows a new reading, as in an experiment: nothing that was remembered before serves it.
-Medians of CPU time. The last columns are the state that is stored with each iteration, as text and as it stands in a status.
+Medians of CPU time. The last columns are the state that is stored each time, as text and as it stands in a status.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def snapshots(wanted: Plan, start: float) -> list[Snapshot]:
 
 @dataclass(frozen=True)
 class Cost:
-    """Milliseconds of CPU of taking one reading in, an iteration, an assessment, storing the state and reading it again.
+    """Milliseconds of CPU of taking a reading in, an iteration, an assessment, storing the state and reading it again.
 
     state    characters of its text; `stored` as they are in a status
     """

@@ -3,6 +3,8 @@
 /ready           200
 /metrics         its counters in Prometheus' text format
 anything else    a visit: answered after `--latency`, a share of `--errors` with 500, a share of `--sales` buys
+
+Until it has had `--well` visits it answers at once and without errors: a version that breaks in the middle.
 """
 
 from __future__ import annotations
@@ -40,6 +42,8 @@ class Shop:
             return (200, PAGE.format(visits=self.visits, books=self.books), 0.0) if self._given.page else (404, "", 0.0)
         self.visits += 1
         self.books += self._chance.random() < self._given.sales
+        if self.visits <= self._given.well:
+            return 200, "welcome", 0.0
         return (500 if self._chance.random() < self._given.errors else 200), "welcome", self._given.latency
 
 
@@ -85,6 +89,7 @@ def main() -> None:
     parser.add_argument("--latency", type=float, default=0.0, metavar="SECONDS")
     parser.add_argument("--errors", type=float, default=0.0, metavar="SHARE")
     parser.add_argument("--sales", type=float, default=0.0, metavar="SHARE")
+    parser.add_argument("--well", type=int, default=0, metavar="VISITS")
     parser.add_argument("--no-page", dest="page", action="store_false")
     asyncio.run(serve(parser.parse_args()))
 

@@ -6,11 +6,20 @@ from typing import Any
 
 import pytest
 
+from serin.metrics.definitions import built_in
 from serin.ports import Object
 from tests.kinds.place import Place, absolute
 from tests.kinds.test_metrics import SALES
 
 pytestmark = pytest.mark.real
+
+
+def named(metric: str) -> Object:
+    """One of the metrics that come out of the box."""
+    known = built_in().to_spec()
+    every: list[Object] = [*known["counter_metrics"], *known["ratio_metrics"]]
+    return next(each for each in every if each["name"] == metric)
+
 
 REWARD = {"metric": "sales", "isReward": True}
 LATENCY_AND_SALES = {
@@ -32,10 +41,22 @@ LATENCY_AND_SALES = {
         },
     ],
 }
+SALES_AND_ERRORS = {
+    "counter_metrics": [*SALES["counter_metrics"], named("iter8_error_count")],
+    "ratio_metrics": [*SALES["ratio_metrics"], named("iter8_error_rate")],
+}
+FEW_ERRORS: dict[str, Any] = {
+    "metrics": SALES_AND_ERRORS,
+    "criteria": [REWARD, absolute("iter8_error_rate", 0.1)],
+    "flawless": False,
+}
 
 
-async def sold(place: Place, shops: dict[str, list[str]], **spec: Any) -> Object:
-    """An experiment on shops with these arguments, the first one the baseline, under traffic to its end."""
+async def sold(place: Place, shops: dict[str, list[str]], *, flawless: bool = True, **spec: Any) -> Object:
+    """An experiment on shops with these arguments, the first one the baseline, under traffic to its end.
+
+    flawless   no request may fail, since no version fails any
+    """
     await place.stage(rules=False)
     await place.apply(*(place.deployment(version, *args) for version, args in shops.items()), *place.rules())
     await place.ready(*shops)
@@ -56,7 +77,7 @@ async def sold(place: Place, shops: dict[str, list[str]], **spec: Any) -> Object
             )
         )
         status = await place.completed(patience=240.0)
-        assert load.report().failed == 0
+        assert load.report().failed == 0 or not flawless
     return status
 
 
@@ -80,6 +101,35 @@ async def test_the_best_of_three_wins(place: Place) -> None:
     assert (status["experimentType"], status["outcome"]) == ("A/B/N", "Promoted")
     assert status["assessment"]["winner"]["name"] == "shop-v3"
     await place.answered_by("v3")
+
+
+async def test_the_best_of_five_wins(place: Place) -> None:
+    shops = {f"v{i}": ["--sales", str(sold)] for i, sold in enumerate((0.2, 0.3, 0.9, 0.4, 0.25), start=1)}
+    status = await sold(place, shops, trafficControl={"maxIncrement": 30, "strategy": "uniform"})
+    assert (status["experimentType"], status["outcome"]) == ("A/B/N", "Promoted")
+    assert status["assessment"]["winner"]["name"] == "shop-v3"
+    assert await place.weights() == {**dict.fromkeys((f"shop-{v}" for v in shops), 0), "shop-v3": 100}
+    await place.answered_by("v3")
+
+
+async def test_when_no_candidate_keeps_the_limit_the_baseline_stays(place: Place) -> None:
+    """They sell most, and fail a part of their visitors."""
+    bad = ["--sales", "0.8", "--errors", "0.4"]
+    status = await sold(place, {"v1": ["--sales", "0.2"], "v2": bad, "v3": bad}, **FEW_ERRORS)
+    assert [version["rollback"] for version in status["assessment"]["candidates"]] == [True, True]
+    assert (status["outcome"], status["assessment"]["winner"]["name"]) == ("BaselineWon", "shop-v1")
+    await place.answered_by("v1")
+
+
+async def test_the_leader_that_breaks_in_the_middle_is_out_and_the_next_best_wins(place: Place) -> None:
+    """v3 sells most, and had it gone on like that it would have won; after so many visits it begins to fail."""
+    breaking = ["--sales", "0.9", "--well", "500", "--errors", "0.5"]
+    shops = {"v1": ["--sales", "0.2"], "v2": ["--sales", "0.6"], "v3": breaking}
+    status = await sold(place, shops, **FEW_ERRORS)
+    found = {version["name"]: version["rollback"] for version in status["assessment"]["candidates"]}
+    assert found == {"shop-v2": False, "shop-v3": True}
+    assert (status["outcome"], status["assessment"]["winner"]["name"]) == ("Promoted", "shop-v2"), status["reasons"]
+    await place.answered_by("v2")
 
 
 async def test_who_sells_most_but_too_slowly_never_wins(place: Place) -> None:

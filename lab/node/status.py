@@ -65,7 +65,6 @@ def pod_status(pod: Object, known: Known, now: float) -> Object:
         "podIP": known.address,
         "podIPs": [{"ip": known.address}] if known.address else None,
         "startTime": stamp(known.began),
-        "qosClass": "BestEffort",
         "conditions": [_with_transition(each, before.get(each["type"]), now) for each in conditions],
         "containerStatuses": [
             {

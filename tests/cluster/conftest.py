@@ -13,6 +13,8 @@ from lab import Lab
 from tests import real_parts
 
 HERE = Path(__file__).parent
+SERIN = "registry.example/serin:0.1.0"
+"""The image of the controller. Under the name in the manifests it is unknown, so that few tests start one."""
 _number = itertools.count(1)
 
 
@@ -26,7 +28,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
     """A running lab. A machine that cannot have one skips the tests, CI fails them."""
-    lab = Lab(f"test-{os.getpid()}", audit=True)
+    lab = Lab(f"test-{os.getpid()}", audit=True, images={SERIN: ["serin"]})
     with real_parts.needed():
         lab.__enter__()
     try:

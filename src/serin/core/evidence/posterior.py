@@ -335,13 +335,21 @@ def _normalised(chances: Sequence[float]) -> tuple[float, ...]:
     return tuple(c / total for c in chances)
 
 
+@lru_cache(maxsize=1024)
+def _cuts(distribution: Posterior) -> Array:
+    """Its quantiles at `_CUTS`: a version is compared with many."""
+    if isinstance(distribution, _Times):
+        return _cuts(distribution.of) * distribution.factor
+    return distribution.ppf(_CUTS)
+
+
 def _quadrature(distributions: Sequence[Posterior]) -> tuple[Array, Array]:
     """Nodes and weights of Gauss-Legendre on panels between cuts of the distributions.
 
     A panel is as long as it may be without being longer than `_CELLS` distances of neighbouring cuts of any of them:
     of versions that are alike one set of cuts is enough.
     """
-    cuts = [d.ppf(_CUTS) for d in distributions]
+    cuts = [_cuts(d) for d in distributions]
     edges = np.unique(np.concatenate(cuts))
     steps = np.max([np.diff(np.interp(edges, own, _PLACES)) for own in cuts], axis=0)
     along = np.concatenate([[0.0], np.cumsum(np.where(steps > 0.0, steps, 1.0))]).tolist()

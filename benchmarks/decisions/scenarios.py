@@ -166,7 +166,7 @@ def bursts() -> Iterable[Case]:
         yield Case(
             "S1c", f"1 %, {name}", Truth.AT_LIMIT,
             partial(generators.errors, frame=frame, rate=0.01, base=0.01, noise=noise), ask,
-            promise=Promise.NONE, modes=BOTH, frame=frame, long=True,
+            promise=Promise.NONE, modes=(*BOTH, *CAREFUL["without clusters" in name]), frame=frame, long=True,
         )  # fmt: skip
 
 
@@ -197,8 +197,13 @@ def means() -> Iterable[Case]:
             yield Case(
                 "S6", f"x{factor:g}" + (f", warmup {warmup:g} s" if warmup else ""), truth_of(factor, 1.10),
                 partial(generators.latency, frame=frame, factor=factor, cold=(2.0, 30.0)), ask,
-                promise=Promise.NONE if warmup == 0.0 else Promise.APPROXIMATE, frame=frame, warmup=warmup,
+                promise=Promise.APPROXIMATE, modes=BOTH if warmup == 0.0 else ("robust",), frame=frame, warmup=warmup,
             )  # fmt: skip
+    yield Case(
+        "S6", "x1, cold for twice as long", Truth.GOOD,
+        partial(generators.latency, frame=frame, factor=1.0, cold=(2.0, 60.0)), ask,
+        promise=Promise.NONE, modes=BOTH, frame=frame, long=True,
+    )  # fmt: skip
 
 
 def ratios() -> Iterable[Case]:
@@ -212,6 +217,7 @@ def ratios() -> Iterable[Case]:
     ):
         for ratio in (1.0, 1.5, 2.0, 3.0, 6.0):
             more = ("independent",) if noise is STILL else STRICT[ratio in (1.5, 3.0, 6.0) and not noise.common[1]]
+            more = (*more, *CAREFUL[ratio == 1.5 and noise.own[1] > 0])
             yield Case(
                 name, f"x{ratio:g}", truth_of(ratio, 1.5),
                 partial(generators.errors, frame=frame, rate=0.01 * ratio, base=0.01, noise=noise), ask,

@@ -159,6 +159,8 @@ def _errors(found: _Found) -> list[Target]:
         rate_target("the same in S1c, at twice the limit", 0.03, _promoted(found.all(["S1c 2 %"]))),
         rate_target("wrong rollback of an identical version", 0.01, [(m.case, m.rolled_back) for m in same]),
         rate_target("the same with clusters of 5", 0.05, [(m.case, m.rolled_back) for m in clustered]),
+        rate_target("wrong rollback of a good version that is cold at first (S6)", 0.05,
+                    [(f"{m.case}, {m.rule}", m.rolled_back) for m in found.all(["S6 x1"], BOTH)]),
         rate_target("wrong while the service slows down or speeds up and the split moves (S3)", 0.01,
               [(m.case, w) for m in found.all(["S3*"]) for w in m.wrong]),
     ]  # fmt: skip

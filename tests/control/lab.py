@@ -104,9 +104,12 @@ class Lab:
     """The engine over fakes, and traffic that follows the weights on the wire second by second.
 
     latency, failing   per version: milliseconds in the mean; the share that answers 5xx
+    sells              per version: the share of its visitors that buys, counted as `books`
     rate               requests a second through the gateway
     lost               requests that went to a version that could not answer
     """
+
+    patience = Patience(reading=1.0, drain=5.0)
 
     def __init__(self, *objects: Object) -> None:
         self.clock = FakeClock()
@@ -116,6 +119,7 @@ class Lab:
         self.data_plane = FakeDataPlane()
         self.latency: dict[str, float] = {}
         self.failing: dict[str, float] = {}
+        self.sells: dict[str, float] = {}
         self.rate = 40
         self.lost = 0
         self.unusual: list[str] = []
@@ -125,9 +129,7 @@ class Lab:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        self._engine = Engine(
-            self.objects, self.metrics, self.clock, self.sink, self.data_plane, Patience(reading=1.0, drain=5.0)
-        )
+        self._engine = Engine(self.objects, self.metrics, self.clock, self.sink, self.data_plane, self.patience)
         self._task = asyncio.create_task(self._engine.run())
 
     @property
@@ -226,6 +228,7 @@ class Lab:
             mean = self.latency.get(version, 4.0)
             spent = sum(mean * self._random.lognormvariate(0, 0.5) / 1.1331 for _ in range(requests))
             errors = sum(self._random.random() < self.failing.get(version, 0.0) for _ in range(requests))
+            sold = sum(self._random.random() < self.sells[version] for _ in range(requests)) if self.sells else 0
             self.metrics.count(
                 f"fashionmnist-{version}",
                 **{
@@ -233,6 +236,7 @@ class Lab:
                     "iter8_total_latency": spent,
                     "iter8_total_latency:count": float(requests),
                     "iter8_error_count": float(errors),
+                    **({"books": float(sold)} if self.sells else {}),
                 },
             )
 

@@ -13,7 +13,7 @@ import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from typing import IO, Any
+from typing import IO, Any, Self
 
 import httpx2
 import yaml
@@ -257,14 +257,16 @@ class Release:
 class History:
     """Every version of every routing rule, as kubectl's watches tell them, once the recording is over."""
 
+    kinds: tuple[str, ...] = ("virtualservices", "destinationrules")
+
     def __init__(self, lab: Lab) -> None:
         self._lab = lab
         self._seen: list[tuple[int, str, Object]] = []
 
     @contextmanager
-    def recording(self) -> Iterator[History]:
+    def recording(self) -> Iterator[Self]:
         with ExitStack() as stack:
-            outputs = [stack.enter_context(self._watched(kind)) for kind in ("virtualservices", "destinationrules")]
+            outputs = [stack.enter_context(self._watched(kind)) for kind in self.kinds]
             yield self
             for output in outputs:
                 output.seek(0)

@@ -256,12 +256,15 @@ class Controller:
 
 
 @contextmanager
-def controllers(lab: Lab, folder: Path, count: int = 1, *, refused: bool = False) -> Iterator[list[Controller]]:
+def controllers(
+    lab: Lab, folder: Path, count: int = 1, *options: str, refused: bool = False
+) -> Iterator[list[Controller]]:
     """So many controllers, of which one leads; ended with the block.
 
+    options   of their command lines
     refused   the API server may say no at times, as one does that has just started
     """
-    begun = [Controller(lab, folder, number) for number in range(count)]
+    begun = [Controller(lab, folder, number, *options) for number in range(count)]
     try:
         eventually("a controller leads", lambda: any(each.said('"leading"') for each in begun), 60.0)
         yield begun

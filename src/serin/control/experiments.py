@@ -21,7 +21,7 @@ class Record:
     def __init__(self, obj: Object) -> None:
         self.object = obj
         self.status: dict[str, Any] = copy.deepcopy(obj.get("status") or {})
-        self.memory = Memory.from_json(self.status.get("analysisState"))
+        self.memory = self._written = Memory.from_json(self.status.get("analysisState"))
 
     @property
     def namespace(self) -> str:
@@ -90,8 +90,9 @@ class Record:
 
         Raises Conflict (read again and repeat), NotFound.
         """
-        if self.memory != Memory():
+        if self.memory is not self._written and self.memory != Memory():  # most turns of a local home only read
             self.status["analysisState"] = self.memory.to_json()
+            self._written = self.memory
         before = self.object.get("status") or {}
         changes = merge_patch(before, self.status)
         if not changes:

@@ -132,7 +132,7 @@ async def test_without_counters_nothing_moves_and_nothing_is_decided(lab: Lab, t
     assert status["message"] == "ExperimentCompleted: Traffic To Winner", status
     assert status["assessment"]["winner"]["name"] == "web-v2"
     assert users.lost == []
-    assert watcher.oddities() == []
+    assert watcher.oddities(held.name, leaving.name) == []
 
 
 async def _begin(scene: Scene) -> None:

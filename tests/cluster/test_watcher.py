@@ -58,10 +58,13 @@ STAGE = (version("v1"), version("v2"), version("v3"), scenes.experiment("v1", "v
     ],
 )
 def test_what_must_not_be_is_found(then: list[Object], sentence: str) -> None:
-    (found,) = watched(*STAGE, *then).oddities()
+    (found,) = watched(*STAGE, *then).oddities("here")
     assert sentence in found
 
 
 def test_a_release_as_it_should_be_has_no_oddities() -> None:
     held = version("v2", ready=0)  # what becomes of a version that has its weight already is not the rules' doing
-    assert watched(*STAGE, rules(one=100, two=0), rules(one=80, two=20), held, rules(one=100, two=0)).oddities() == []
+    assert (
+        watched(*STAGE, rules(one=100, two=0), rules(one=80, two=20), held, rules(one=100, two=0)).oddities("here")
+        == []
+    )

@@ -18,8 +18,8 @@ class Watcher(History):
 
     kinds = KINDS
 
-    def oddities(self) -> list[str]:
-        """What was wrong at any moment.
+    def oddities(self, *namespaces: str) -> list[str]:
+        """What was wrong at any moment in these namespaces; in others things may be deleted in any order.
 
         - weights of a route that do not add up to 100,
         - a route that names a subset which no DestinationRule has,
@@ -30,6 +30,8 @@ class Watcher(History):
         found: list[str] = []
         for version, change, obj in sorted(self._seen, key=lambda each: each[0]):
             place = (obj["metadata"]["namespace"], obj["kind"], obj["metadata"]["name"])
+            if place[0] not in namespaces:
+                continue
             before = now.pop(place, None)
             if change == "DELETED":
                 continue

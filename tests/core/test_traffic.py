@@ -97,7 +97,9 @@ def test_weights_that_would_move_by_less_than_a_percent_stay():
 
 def averages(plan, target, times):
     """Version -> its mean weight over so many splits of the same target."""
-    last, carry, given = {"baseline": 100}, {}, dict.fromkeys(plan.ids, 0)
+    last: dict[str, int] = {"baseline": 100}
+    carry: dict[str, float] = {}
+    given = dict.fromkeys(plan.ids, 0)
     for _ in range(times):
         last, carry = (found := split(plan, target, last, carry, plan.ids)).weights, found.carry
         given = {v: given[v] + last[v] for v in plan.ids}

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from serin.core.evidence import of_mean
+from serin.core.evidence.blocks import EMPTY
 from serin.core.evidence.cold_start import ColdStart
 from serin.core.evidence.contract import Sums
 from serin.core.evidence.of_mean import MeanEvidence, MeanRule
@@ -19,7 +20,7 @@ NEEDED = math.log(20.0)
 
 def begun(limit: float = 1.1, relative: bool = True, lower: bool = True, mode: Mode = Mode.ROBUST) -> MeanEvidence:
     rule = MeanRule(limit, lower, relative, mode)
-    blocks = (of_mean.EMPTY, of_mean.EMPTY)
+    blocks = (EMPTY, EMPTY)
     return MeanEvidence(rule, paired=blocks if relative else None)
 
 

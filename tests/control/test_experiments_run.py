@@ -349,7 +349,7 @@ async def test_a_candidate_that_goes_while_proxies_are_being_told_loses_its_shar
     lab.data_plane.behind.add("fashionmnist")
 
     async def given() -> bool:
-        return (await lab.weights()).get("v2", 0) > 0
+        return bool((await lab.weights()).get("v2", 0) > 0)
 
     await lab.until(given)
     assert not [line for line in lab.sink.lines if "fashionmnist-v2" in line and line.startswith("TrafficUpdate")]
@@ -370,7 +370,7 @@ async def test_a_source_that_hangs_holds_up_no_withdrawal(lab, trouble, monkeypa
     await lab.objects.create(experiment())
 
     async def given() -> bool:
-        return (await lab.weights()).get("v2", 0) > 0
+        return bool((await lab.weights()).get("v2", 0) > 0)
 
     await lab.until(given)
 
@@ -400,7 +400,7 @@ async def test_an_edit_while_proxies_are_being_told_is_put_back_and_told(lab):
     lab.data_plane.behind.add("fashionmnist")
 
     async def given() -> bool:
-        return (await lab.weights()).get("v2", 0) > 0
+        return bool((await lab.weights()).get("v2", 0) > 0)
 
     await lab.until(given)
     decided = await lab.weights()

@@ -15,6 +15,7 @@ from serin.api.v1alpha2 import columns, conditions, status
 from serin.api.v1alpha2.types import ExperimentSpec, StringMatch
 from serin.control.experiments import FINALIZER
 from serin.control.routing import istio_rules
+from serin.control.routing.remembered import ORIGINAL_ANNOTATION
 from serin.core import model
 from serin.metrics.definitions import built_in
 from tests.control.lab import Lab, deployment, experiment
@@ -123,7 +124,7 @@ def test_every_message_is_explained() -> None:
 def test_the_labels_and_marks_are_those_that_are_written() -> None:
     labels = {name for name in vars(istio_rules) if name.endswith("_LABEL")}
     assert {row[0] for row in REFERENCE.tables("label", "meaning")} == {getattr(istio_rules, n) for n in labels}
-    marks = {istio_rules.ORIGINAL_ANNOTATION, istio_rules.EXPERIMENT_ROUTE, istio_rules.BASE_ROUTE, FINALIZER}
+    marks = {ORIGINAL_ANNOTATION, istio_rules.EXPERIMENT_ROUTE, istio_rules.BASE_ROUTE, FINALIZER}
     assert marks | {istio_rules.PREVIOUS_PREFIX} <= set(REFERENCE.code())
 
 

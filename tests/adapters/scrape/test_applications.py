@@ -454,7 +454,7 @@ async def test_a_page_is_fetched_within_its_bounds() -> None:
 
 
 async def test_rates_of_one_page_stay_true_over_a_pod_that_was_silent_for_long() -> None:
-    """Both parts of the ratio come from one page: what happened meanwhile is lost for both, never for one."""
+    """Both parts of the ratio come from one page: what happened meanwhile is brought later by both, never by one."""
     share = Measure(MeasureKind.RATE, "right", "all", lower_is_better=False)
     asked = request(CounterQuery("right", "…", "right_total"), CounterQuery("all", "…", "all_total"), **BOTH)
     page = "right_total {}\nall_total {}\n"
@@ -474,5 +474,5 @@ async def test_rates_of_one_page_stay_true_over_a_pod_that_was_silent_for_long()
             assert step.gap is None
             total = {name: total[name] + step.counts["candidate-0"].get(name, 0.0) for name in total}
             last = origin(last, found, step)
-    assert total == {"right": 90.0, "all": 100.0}
+    assert total == {"right": 900.0, "all": 1000.0}
     assert counted > 2

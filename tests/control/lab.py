@@ -211,9 +211,13 @@ class Lab:
             for e in route["route"]
         }
 
+    async def _routed(self) -> dict[str, int]:
+        """The weights that proxies route by."""
+        return await self.weights()
+
     async def _traffic(self) -> None:
         """One second of requests by the weights; what reaches a version that is not ready is lost."""
-        weights = await self.weights()
+        weights = await self._routed()
         drawn = self._random.choices(list(weights), list(weights.values()), k=self.rate) if self.rate else []
         for version in dict.fromkeys(drawn):
             requests = drawn.count(version)

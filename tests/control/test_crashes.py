@@ -14,7 +14,7 @@ import pytest
 from serin.core.observation import Snapshot
 from serin.errors import Conflict, StorageError, Unreachable
 from serin.fakes import FakeClock, FakeMetrics
-from serin.ports import EXPERIMENT, ReadRequest
+from serin.ports import DESTINATION_RULE, EXPERIMENT, Object, ReadRequest
 from tests.control.lab import Lab, deployment, experiment
 
 SHORT: dict[str, Any] = {
@@ -112,6 +112,38 @@ async def test_a_takeover_after_a_lease_has_run_out_finds_no_fault_with_the_spli
         assert outcome[:2] == expected[:2], f"killed after write {write}"
         assert lab.unusual == []
         assert lab.lost == 0
+
+
+class Trailing(Lab):
+    """Proxies follow a rule some seconds after it was written."""
+
+    AFTER = 4
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._past: list[dict[str, int]] = []
+        self.data_plane.applied = self._applied  # type: ignore[method-assign]
+
+    async def _routed(self) -> dict[str, int]:
+        self._past.append(await self.weights())
+        return self._past[-1 - self.AFTER :][0]
+
+    async def _applied(self, rule: Object) -> bool:
+        now = await self.weights()
+        return rule["kind"] == DESTINATION_RULE.name or all(then == now for then in self._past[-1 - self.AFTER :])
+
+
+async def test_a_takeover_finds_no_fault_with_the_split_while_proxies_still_follow():
+    """Something changes while the successor waits for them, so that it waits in two goes."""
+    for write in range(1, (await undisturbed())[1] + 1, 2):
+        lab = Trailing()
+        lab.rate = 400
+        lab.metrics = Scraped(lab.clock, 4.0)
+        lab.objects.crash_at(write + 1, after=True)
+        outcome = await run(lab, away=18.0)
+        await lab.stop()
+        assert outcome[0] == "ExperimentCompleted: Traffic To Winner", f"killed after write {write}"
+        assert (lab.unusual, lab.lost) == ([], 0)
 
 
 @pytest.mark.parametrize(

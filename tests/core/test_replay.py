@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serin.core.forgetting import forget
-from serin.core.lifecycle import Surroundings, begin, iterate, observe
+from serin.core.lifecycle import Surroundings, begin, iterate, observe, routed_late
 from serin.core.model import Analysis, LimitKind, Plan
 from serin.core.observation import Fall, Series, Snapshot
-from serin.core.recording import Forgotten, Iterated, Planned, Read, Restored, Step, Writer, digest, read
+from serin.core.recording import Forgotten, Iterated, Planned, Read, Restored, Routed, Step, Writer, digest, read
 from serin.core.replay import Replay
 from serin.errors import InvalidInput
 from tests.core.simulation import ERROR_RATE, ERRORS, LATENCY, MEAN_LATENCY, REQUESTS, limit_on
@@ -67,6 +67,12 @@ class Life:
         self.steps.append(Iterated(self.now, around, decision, digest(self.state)))
         self.stored = self.state
 
+    def routed(self, late):
+        """Proxies have followed; that is stored, as what was decided is, without the readings since."""
+        time = self.now + late
+        self.state, self.stored = routed_late(self.state, time), routed_late(self.stored, time)
+        self.steps.append(Routed(time))
+
     def replaced(self, version):
         self.state = forget(self.plan, self.state, [version])
         self.steps.append(Forgotten((version,)))
@@ -104,6 +110,7 @@ events = st.one_of(
     st.tuples(st.just("iteration"), st.fixed_dictionaries({"waiting": st.sampled_from([None, None, "away"])})),
     st.tuples(st.just("iteration"), st.fixed_dictionaries({"ready": st.sets(st.sampled_from(PLAN.ids))})),
     st.tuples(st.just("replaced"), st.fixed_dictionaries({"version": st.sampled_from(PLAN.ids)})),
+    st.tuples(st.just("routed"), st.fixed_dictionaries({"late": st.sampled_from([0.0, 0.2, 7.0])})),
     st.tuples(st.just("crash"), st.just({})),
 )
 

@@ -253,11 +253,8 @@ class Worker:
         self.rules_touched = False
         rules = await self._world.router.set(routing, core.weights, self.news.is_set if waits else lambda: True)
         foreign, self._written = rules.written and self._written == core.weights, core.weights
-        if rules.written:
-            now = self._world.clock.now()
-            record.memory = replace(record.memory, core=lifecycle.routed_late(core, now))
-            self._live = lifecycle.routed_late(self._live or core, now)
-            self._tape.restored(record.object, self._live)
+        if rules.written or (cut_off and rules.applied):
+            self._followed(record)
         split = conditions.traffic_updated({asked.plan.name(v): w for v, w in core.weights.items()})
         if foreign or (rules.written and not cut_off):
             await telling.tell(self._world.sink, record, replace(split, text=f"put back to {split.text}, as decided"))
@@ -267,6 +264,16 @@ class Worker:
         if cut_off:
             await telling.tell(self._world.sink, record, split)
         return True
+
+    def _followed(self, record: Record) -> None:
+        """Proxies route by the weights from now on: what is counted before says nothing about the split."""
+        core, now = record.memory.core, self._world.clock.now()
+        assert core is not None
+        if now == core.moved:
+            return
+        record.memory = replace(record.memory, core=lifecycle.routed_late(core, now))
+        self._live = lifecycle.routed_late(self._live or core, now)
+        self._tape.routed(now)
 
     async def _step(
         self,
@@ -367,6 +374,7 @@ class Worker:
             self._written = live.weights
             if not rules.applied:
                 return SOON
+            self._followed(record)
             record.memory = replace(record.memory, applied=dict(live.weights))
             await record.save(world.objects, world.clock.now())
             names = {plan.name(v): w for v, w in live.weights.items()}

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from serin.core.model import Decision
 from serin.core.observation import Snapshot
 from serin.core.policies import Surroundings
-from serin.core.recording import Ended, Forgotten, Iterated, Planned, Read, Restored, Writer, digest
+from serin.core.recording import Ended, Forgotten, Iterated, Planned, Read, Restored, Routed, Writer, digest
 from serin.core.state import State
 from serin.ports import Object
 
@@ -78,6 +78,11 @@ class Tape:
     def forgotten(self, versions: Iterable[str]) -> None:
         """Versions that were replaced."""
         self._lines.append(self._writer.write(Forgotten(tuple(sorted(versions)))))
+
+    def routed(self, time: float) -> None:
+        """Proxies route by the weights only now. To be called before that is stored: then no crash leaves a hole."""
+        self._lines.append(self._writer.write(Routed(time)))
+        self.keep()
 
     def ended(self, why: str) -> None:
         """Nothing more comes, for a reason that is none of the core's."""

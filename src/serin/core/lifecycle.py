@@ -141,7 +141,7 @@ def _moved(state: State, weights: Mapping[str, int], earned: Mapping[str, int], 
 
 
 def routed_late(state: State, now: float) -> State:
-    """The weights have come to the routing rules only now: a crash was in between, or somebody had changed them.
+    """Proxies route by the weights only now: they had to follow, a crash was in between, or somebody had changed them.
 
     Requests until now say nothing about the share that was asked for.
     """

@@ -66,13 +66,20 @@ class Forgotten:
 
 
 @dataclass(frozen=True, slots=True)
+class Routed:
+    """Proxies route by the weights from this time on, which is later than they were decided."""
+
+    time: float
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """Nothing more was recorded, and why: it was ended by hand, or the recording is as long as it may be."""
 
     why: str
 
 
-Step = Planned | Restored | Read | Iterated | Forgotten | Ended
+Step = Planned | Restored | Read | Iterated | Forgotten | Routed | Ended
 
 
 def digest(state: State) -> str:
@@ -101,6 +108,8 @@ class Writer:
                 return {"iterate": time, "around": surroundings, "decision": _raw(decision), "state": found}
             case Forgotten(versions):
                 return {"forget": list(versions)}
+            case Routed(time):
+                return {"routed": time}
             case Ended(why):
                 return {"ended": why}
 
@@ -171,6 +180,8 @@ def _step(raw: Mapping[str, Any]) -> Step:
         return Restored(str(raw["restored"]))
     if "forget" in raw:
         return Forgotten(tuple(raw["forget"]))
+    if "routed" in raw:
+        return Routed(float(raw["routed"]))
     return Ended(str(raw["ended"]))
 
 

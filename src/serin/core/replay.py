@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from serin.core.forgetting import forget
-from serin.core.lifecycle import iterate, observe
+from serin.core.lifecycle import iterate, observe, routed_late
 from serin.core.model import Decision, Plan
-from serin.core.recording import Ended, Forgotten, Iterated, Planned, Read, Restored, Step, digest
+from serin.core.recording import Ended, Forgotten, Iterated, Planned, Read, Restored, Routed, Step, digest
 from serin.core.state import State
 from serin.errors import InvalidInput
 
@@ -55,6 +55,7 @@ class Replay:
     readings: int = 0
     lost: int = 0
     holes: int = 0
+    _stored: State | None = None
     _since: int = 0
     _known: set[str] = field(default_factory=set)
 
@@ -68,7 +69,7 @@ class Replay:
                     yield from self._restored(text)
                 case Ended(why):
                     yield self._told(why)
-                case Read() | Iterated() | Forgotten():
+                case Read() | Iterated() | Forgotten() | Routed():
                     if self.plan is None or self.state is None:
                         raise InvalidInput("the recording does not begin with an experiment and its state; record anew")
                     yield from self._lived(self.plan, self.state, step)
@@ -76,7 +77,7 @@ class Replay:
     def _restored(self, text: str) -> Iterator[Happened]:
         state = State.from_json(text)
         begin, known = self.state is None, digest(state) in self._known
-        self.state = state
+        self.state = self._stored = state
         self._known.add(digest(state))
         if begin:
             return
@@ -88,12 +89,16 @@ class Replay:
             self.holes += 1
             yield self._told("the recording has a hole: it goes on from a state that it does not lead to")
 
-    def _lived(self, plan: Plan, state: State, step: Read | Iterated | Forgotten) -> Iterator[Happened]:
+    def _lived(self, plan: Plan, state: State, step: Read | Iterated | Forgotten | Routed) -> Iterator[Happened]:
         match step:
             case Forgotten(versions):
                 self.state = forget(plan, state, versions)
                 names = ", ".join(sorted(plan.name(v) for v in versions))
                 yield self._told(f"{names} was replaced; its evidence starts anew")
+            case Routed(time):
+                self.state, stored = routed_late(state, time), routed_late(self._stored or state, time)
+                self._known |= {digest(self.state), digest(stored)}
+                self._stored = stored
             case Read(snapshot, recorded, found):
                 self.readings += 1
                 self._since += 1
@@ -106,7 +111,7 @@ class Replay:
 
     def _decided(self, time: float, now: Decision | None, then: Decision | None, found: str | None) -> Happened:
         assert self.state is not None
-        self._since = 0
+        self._since, self._stored = 0, self.state
         own = digest(self.state)
         self._known.add(own)
         differs = _differences(now, then)

@@ -12,6 +12,7 @@ import pytest
 from serin.ports import POD
 from tests.adapters.envoy.conftest import House
 from tests.adapters.envoy.objects import article, destination, pod, service, split, virtual_service
+from tests.adapters.envoy.stopped import stopped_worker
 from tests.adapters.envoy.wire import address, backend, within
 
 pytestmark = pytest.mark.real
@@ -111,6 +112,25 @@ async def test_a_slow_request_is_answered_though_its_pod_leaves(home: House) -> 
         answer = await slow
         assert (answer.status, answer.body) == (200, b"one")
         await within(2, lambda: home.plane.idle("default", "shop-v1"), "idle after the answer")
+
+
+async def test_a_pod_is_kept_while_the_worker_has_not_heard_that_it_leaves(home: House) -> None:
+    """The main thread has taken the change; on a busy machine the worker still sends requests the old way."""
+    async with backend("one") as one, backend("two") as two:
+        await home.seed(
+            service(),
+            *article()[1:3],
+            virtual_service({"route": [destination()]}),
+            pod("one", one.address, workload="shop-v1"),
+            pod("two", two.address, workload="shop-v2", version="v2"),
+        )
+        assert home.proxy.instance is not None
+        with stopped_worker(home.proxy.instance.pid):
+            home.objects.seed(pod("one", one.address, workload="shop-v1", ready=False))
+            for _ in range(20):
+                await asyncio.sleep(0.02)
+                assert not await home.plane.pod_idle(one.address)
+        await within(5, lambda: home.plane.pod_idle(one.address), "the worker has left the pod")
 
 
 async def test_the_last_ready_pod_of_a_workload_goes_without_a_lost_request(home: House) -> None:

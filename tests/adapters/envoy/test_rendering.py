@@ -221,9 +221,11 @@ def test_a_percent_sign_in_a_header_is_a_percent_sign() -> None:
     )
 
 
-def test_admin_is_a_unix_socket() -> None:
-    admin = bootstrap(FOLDER, "./admin.sock")["admin"]
-    assert admin == {"address": {"pipe": {"path": "./admin.sock", "mode": 0o600}}}
+def test_envoy_is_asked_on_unix_sockets_of_its_owner_alone() -> None:
+    given = bootstrap(FOLDER, "./admin.sock", "./worker.sock")
+    assert given["admin"] == {"address": {"pipe": {"path": "./admin.sock", "mode": 0o600}}}
+    (listener,) = given["static_resources"]["listeners"]
+    assert listener["address"] == {"pipe": {"path": "./worker.sock", "mode": 0o600}}
 
 
 @pytest.mark.real

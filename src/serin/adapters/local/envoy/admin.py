@@ -1,30 +1,24 @@
-"""Envoy's admin interface over its unix socket: statistics, cluster state, readiness."""
+"""Envoy's admin interface over its unix socket: statistics, cluster state, readiness; and whether its worker follows."""
 
 from __future__ import annotations
 
-import os
+import asyncio
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import httpx2
 
+from serin.adapters.local.envoy.sockets import ADMIN, WORKER, Sockets
 from serin.errors import Unreachable
-
-SOCKET = "admin.sock"
-_LONGEST = 100  # bytes; a unix socket's address holds 107
 
 
 class Admin:
     """A client of the admin socket in `folder`. Survives Envoy's restarts; raises Unreachable while it is away."""
 
     def __init__(self, folder: Path, *, timeout: float = 5.0) -> None:
-        path = folder / SOCKET
-        self._directory: int | None = None
-        if len(os.fsencode(path)) > _LONGEST:  # reach a deep folder by its descriptor
-            self._directory = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-            path = Path(f"/proc/self/fd/{self._directory}") / SOCKET
-        transport = httpx2.AsyncHTTPTransport(uds=str(path), verify=False)
+        self._sockets = Sockets(folder)
+        transport = httpx2.AsyncHTTPTransport(uds=str(self._sockets.path(ADMIN)), verify=False)
         self._client = httpx2.AsyncClient(
             transport=transport, base_url="http://envoy", timeout=timeout, trust_env=False
         )
@@ -51,6 +45,27 @@ class Admin:
                 found[name] = value.strip('"')
         return found
 
+    async def worker_follows(self) -> None:
+        """Return when the thread that carries the traffic works by all that the main thread has taken.
+
+        The main thread hands a change over and shows it as taken at once; a worker that does not run just then sends
+        requests the old way meanwhile. It takes what it was handed before what comes on a connection later; a
+        connection may be taken in the same turn of its loop, a second one is not.
+
+        Raises Unreachable while Envoy is away.
+        """
+        for _ in range(2):
+            try:
+                reader, writer = await asyncio.open_unix_connection(self._sockets.path(WORKER))
+                try:
+                    word = await reader.read()
+                finally:
+                    writer.close()
+            except OSError as error:
+                raise Unreachable(f"the gateway's worker does not answer ({type(error).__name__})") from error
+            if not word:
+                raise Unreachable("the gateway's worker ended without an answer")
+
     async def _send(self, method: str, path: str, query: dict[str, str]) -> str:
         try:
             response = await self._client.request(method, path, params=query)
@@ -63,9 +78,7 @@ class Admin:
     async def close(self) -> None:
         """Give back the connections."""
         await self._client.aclose()
-        if self._directory is not None:
-            os.close(self._directory)
-            self._directory = None
+        self._sockets.close()
 
     async def __aenter__(self) -> Admin:
         return self

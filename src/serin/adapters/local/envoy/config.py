@@ -34,10 +34,14 @@ _SIMPLE = {
 }
 
 
-def bootstrap(folder: Path, admin_socket: str) -> Json:
-    """What Envoy starts with: where the files are, and the admin interface on a unix socket, never on a port."""
+def bootstrap(folder: Path, admin_socket: str, worker_socket: str) -> Json:
+    """What Envoy starts with: where the files are, and its two unix sockets, never a port.
+
+    On the admin socket its main thread answers, on the worker's the thread that carries the traffic.
+    """
     return {
-        "admin": {"address": {"pipe": {"path": admin_socket, "mode": 0o600}}},
+        "admin": {"address": _own(admin_socket)},
+        "static_resources": {"listeners": [_worker_listener(worker_socket)]},
         "dynamic_resources": {"lds_config": _watched(folder / "lds.json"), "cds_config": _watched(folder / "cds.json")},
         "node": {"cluster": "serin", "id": "serin"},
         "stats_config": stats_config(),
@@ -154,6 +158,19 @@ def virtual_host(host: Host) -> Json:
     """One host with its routes; its name is its first domain, so it is unique in the listener."""
     routes = [envoy_route(route) for route in host.routes]
     return {"name": host.domains[0], "domains": list(host.domains), "routes": routes}
+
+
+def _worker_listener(path: str) -> Json:
+    """A listener that says a word to who connects, and closes."""
+    answer = {"@type": TYPE + "extensions.filters.network.direct_response.v3.Config"}
+    word = {"response": {"inline_string": "here"}}
+    filters = [{"name": "envoy.filters.network.direct_response", "typed_config": answer | word}]
+    return {"name": "worker", "address": _own(path), "filter_chains": [{"filters": filters}]}
+
+
+def _own(path: str) -> Json:
+    """A unix socket for its owner alone."""
+    return {"pipe": {"path": path, "mode": 0o600}}
 
 
 def _filter(name: str, kind: str, **more: object) -> Json:

@@ -13,11 +13,12 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from serin.adapters.local.envoy.admin import SOCKET, Admin
+from serin.adapters.local.envoy.admin import Admin
 from serin.adapters.local.envoy.config import bootstrap
 from serin.adapters.local.envoy.model import Settings
 from serin.adapters.local.envoy.process import LOG, Instance, Process, taken
 from serin.adapters.local.envoy.render import Config
+from serin.adapters.local.envoy.sockets import ADMIN, WORKER
 from serin.errors import InvalidInput, StorageError, Timeout, Unreachable, UsageError
 
 READY_WITHIN = 15.0
@@ -131,7 +132,7 @@ class Proxy:
         await self._put({path: config.files[path] for path in paths}, config.versions)
 
     async def _put(self, files: Mapping[str, str], versions: Mapping[str, str]) -> None:
-        """Write files and wait until Envoy has taken them."""
+        """Write files and wait until Envoy has taken them and its worker goes by them."""
         refusals = await self._rejections()
         for path, text in files.items():
             try:
@@ -152,12 +153,22 @@ class Proxy:
                 for path in files:  # so that the next apply writes them whatever they hold
                     self._written.pop(path, None)
                 raise Rejected(f"the gateway refused {', '.join(files)}: {self._process.last_words()}")
-            if not (waiting := _pending(files, versions, state)):
+            waiting = _pending(files, versions, state)
+            if not waiting and await self._worker_follows(deadline):
                 return
             if asyncio.get_running_loop().time() > deadline:
-                raise Timeout(f"the gateway has not taken {', '.join(waiting)} within {SETTLE_WITHIN:.0f} s")
+                raise Timeout(f"the gateway has not taken {', '.join(waiting or files)} within {SETTLE_WITHIN:.0f} s")
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, 0.02)
+
+    async def _worker_follows(self, deadline: float) -> bool:
+        """Wait for it until then; False when Envoy is away, or the time over."""
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self.admin.worker_follows()
+        except (Unreachable, TimeoutError):
+            return False
+        return True
 
     async def _rejections(self) -> dict[str, int]:
         try:
@@ -180,7 +191,7 @@ class Proxy:
         """The folders and the files that Envoy cannot start without."""
         try:
             (self.folder / "rds").mkdir(parents=True, exist_ok=True)
-            self._replace("bootstrap.json", json.dumps(bootstrap(self.folder, f"./{SOCKET}"), indent=1))
+            self._replace("bootstrap.json", json.dumps(bootstrap(self.folder, f"./{ADMIN}", f"./{WORKER}"), indent=1))
             for name in ("lds.json", "cds.json"):
                 self._replace(name, '{"version_info":"0","resources":[]}')
         except OSError as error:

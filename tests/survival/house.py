@@ -17,6 +17,7 @@ from serin.home.client import HomeClient
 from serin.home.paths import Paths
 from serin.ports import DEPLOYMENT, EXPERIMENT, VIRTUAL_SERVICE, Object
 from tests.survival.manifests import NAMESPACE, images_file
+from tests.survival.traffic import ask
 
 PATIENCE = 30.0
 """Seconds within which anything that must happen happens, on a machine that has other work too."""
@@ -170,6 +171,17 @@ class House:
                 return len(pods) == wanted and all(pod["ready"] for pod in pods)
 
             await eventually(f"answer-{version} is ready", ready)
+
+    async def open(self) -> None:
+        """Wait until the gateway leads to a version: a pod is ready a moment before the gateway knows it."""
+
+        async def leads() -> bool:
+            try:
+                return (await ask(self.port, "/counts"))[0] == 200
+            except (OSError, EOFError):
+                return False
+
+        await eventually("the gateway leads to a version", leads)
 
     async def experiment(self, name: str = "rollout") -> Object:
         """An experiment's status; empty before there is one."""

@@ -103,6 +103,7 @@ async def playing(folder: Path, environment: dict[str, str] | None = None, **opt
         await house.up()
         await house.apply(*stage(**options))
         await house.ready("v1")
+        await house.open()
         watching = [asyncio.create_task(scene.story.watch()), asyncio.create_task(scene.wire.watch())]
         await asyncio.wait_for(scene.story.synced.wait(), PATIENCE)
         yield scene

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -65,11 +67,12 @@ async def _ending(scene: Scene) -> bool:
 
 
 async def test_killed_at_every_nth_write_it_goes_on(short: Path) -> None:
-    """Each life ends at its n-th write of an Experiment or a routing rule, before or after it is stored."""
+    """Each life ends at a write: the first of each kind of rule, then the n-th of any, before or after it is stored."""
     order, died = short / "die", short / "died"
     preload = str(Path(__file__).with_name("dying"))
     environment = {"PYTHONPATH": preload, "SURVIVAL_DIE": str(order), "SURVIVAL_DIED": str(died)}
     order.write_text("0 before")  # not yet
+    orders = _orders()
     died.touch()
     async with playing(short, environment) as scene:
         house, lives = scene.house, 0
@@ -77,8 +80,7 @@ async def test_killed_at_every_nth_write_it_goes_on(short: Path) -> None:
         await scene.play(deployment("v2"), experiment(interval="1s", iterations=5, cleanup=True))
         await house.kill()  # at the very beginning
         while scene.story.last().status.get("phase") != "Completed":
-            number, when = lives // 2 + 1, ("before", "after")[lives % 2]
-            order.write_text(f"{number} {when}")
+            order.write_text(next(orders))
             await house.up()
             lives += 1
             await eventually(f"the end of life {lives}", lambda: _over(scene, house.pid))
@@ -95,6 +97,14 @@ async def test_killed_at_every_nth_write_it_goes_on(short: Path) -> None:
         await traffic.stop()
         assert {"Experiment", "VirtualService", "DestinationRule"} <= set(died.read_text().split())
     assert lives > 8
+
+
+def _orders() -> Iterator[str]:
+    """What each life is to die of."""
+    for kind in ("DestinationRule", "VirtualService"):
+        yield from (f"1 before {kind}", f"1 after {kind}")
+    for number in itertools.count(1):
+        yield from (f"{number} before", f"{number} after")
 
 
 async def _over(scene: Scene, pid: int) -> bool:

@@ -130,7 +130,7 @@ async def test_an_instance_that_goes_and_comes_back_is_counted_once(metrics, exp
     await experiment.until_reads(COUNT, 54, 56)
     exporter.add("gateway-2", TOTAL, 1, **labels("coming-v1"))
     await experiment.until_reads(COUNT, 54, 57)
-    assert experiment.totals["baseline", COUNT] == 11, "hidden, not gone: what it counted meanwhile is counted, and once"
+    assert experiment.totals["baseline", COUNT] == 11, "what it counted while hidden is counted, once"
 
 
 async def test_what_is_not_a_number_is_absent(metrics, exporter) -> None:

@@ -1,4 +1,4 @@
-"""Envoy's admin interface over its unix socket: statistics, cluster state, readiness; and whether its worker follows."""
+"""Envoy asked over its unix sockets: statistics, cluster state, readiness, and whether its worker follows."""
 
 from __future__ import annotations
 

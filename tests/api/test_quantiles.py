@@ -58,7 +58,7 @@ def test_it_is_proven_and_refuted_by_what_lies_beyond_the_edge() -> None:
         (p99(400), "lies between the buckets' edges 250 and 500, and within a bucket a quantile can only be guessed"),
         (p99(4e6), "lies in the last bucket, above 3600000"),
         (p99(0.1), "lies in the first bucket, below 0.5"),
-        (p99(1.5, kind="relative"), "needs a threshold of type absolute"),
+        (p99(1.5, kind="relative"), "cannot be relative to the baseline's: between the edges of buckets"),
         ({"metric": "iter8_mean_latency", "quantile": 0.99}, "needs a threshold of type absolute"),
         (p99(0.5, metric="iter8_error_rate"), "'iter8_error_rate' is not made of a histogram"),
     ],

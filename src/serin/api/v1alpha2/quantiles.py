@@ -57,8 +57,8 @@ def problems(path: str, criterion: Criterion, counter: CounterQuery | None) -> I
     if limit is not None and limit.type is LimitKind.RELATIVE:
         yield Problem(
             f"{path}.quantile",
-            "cannot be relative to the baseline's: between the edges of buckets, which in Istio's histogram lie factors "
-            "of 2 and more apart, a quantile can only be guessed; write an absolute limit, or compare shares: a "
+            "cannot be relative to the baseline's: between the edges of buckets, which in Istio's histogram lie factors"
+            " of 2 and more apart, a quantile can only be guessed; write an absolute limit, or compare shares: a "
             "zero_to_one ratio of two buckets as the metric, without quantile, and a relative threshold",
         )
     elif criterion.is_reward or limit is None:

@@ -74,9 +74,12 @@ def _say(sentence: str, code: int) -> int:
 
 
 def _sentence(error: click.ClickException) -> str:
-    """Click's message in the form of ours: lower case, no full stop, and where to read more."""
-    message = " ".join(error.format_message().split())
+    """Click's message in the form of ours: lower case, no full stop, and what was meant or where to read more."""
+    meant = getattr(error, "possibilities", None)
+    message = " ".join((error.message if meant else error.format_message()).split())
     message = (message[:1].lower() + message[1:]).rstrip(".")
+    if meant:
+        return f"{message}; did you mean {' or '.join(map(repr, meant))}?"
     context = getattr(error, "ctx", None)
     return f"{message}; see '{context.command_path if context else 'serin'} --help'"
 

@@ -40,8 +40,8 @@ def test_several_problems_are_one_line_each(cli: Cli, home: FakeHome) -> None:
     [
         (["frob"], "serin: no such command 'frob'; see 'serin --help'"),
         (["statsu"], "serin: no such command 'statsu'; did you mean 'status'?\n"),
-        (["get", "--wach"], "serin: no such option '--wach'; did you mean '--watch'?\n"),
-        (["get", "--show"], "serin: no such option '--show'; did you mean '--home' or '--show-kind'?\n"),
+        (["get", "--wach"], "serin: no such option '--wach'; did you mean '--watch' or '--watch-only'?\n"),
+        (["get", "--show"], "serin: no such option '--show'; did you mean '--show-kind' or '--home'?\n"),
         (["get", "--frob"], "serin: no such option '--frob'; see 'serin get --help'"),
         (["--frob"], "serin: no such option '--frob'; see 'serin --help'"),
         (["version", "extra"], "serin: got unexpected extra argument (extra); see 'serin version --help'"),

@@ -22,7 +22,7 @@ from serin.core.evidence.contract import CERTAIN, Evidence, Sums
 from serin.core.evidence.learning import RatePast
 from serin.core.evidence.of_count import CountEvidence, CountRule
 from serin.core.evidence.of_mean import MeanEvidence, MeanRule
-from serin.core.evidence.of_rate import RateRule
+from serin.core.evidence.rate_rule import RateRule
 from serin.core.evidence.spread import MeanPast
 from serin.core.model import Analysis, Criterion, Limit, LimitKind, Measure, MeasureKind
 from serin.errors import InvalidInput

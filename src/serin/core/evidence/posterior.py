@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,24 +16,15 @@ from scipy import special
 from scipy.optimize import brentq
 
 from serin.core.evidence.mixture import Array
+from serin.core.evidence.quadrature import CUTS, NORMAL_AT, NORMAL_WEIGHTS, quadrature
 from serin.core.model import Interval
 
-_HALF_CUTS = (1e-10, 1e-8, 1e-6, 1e-4, 1e-3, 1e-2, 0.05, 0.15, 0.3)
-_CUTS: Array = np.array([*_HALF_CUTS, 0.5, *[1.0 - p for p in reversed(_HALF_CUTS)]])
-_NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(8)
 _DIGITS = 12
 """Of chances that come from quadrature: those beyond are noise, which must not decide a tie."""
 
-_CELLS = 1.5
-"""Distances of neighbouring cuts that a panel may span: with 8 nodes the chances to win are exact to 1e-12."""
-_PLACES: Array = np.arange(float(len(_CUTS)))
 _ONE_SIGMA = np.array([0.15865525393145707, 0.5, 0.8413447460685429])
 _LOWEST = 0.0025
 """Of the baseline's distribution, what is below counts as if it were there: a ratio to nearly 0 says nothing."""
-
-_NORMAL, _RAW_WEIGHTS = np.polynomial.hermite_e.hermegauss(20)
-_NORMAL_AT: Array = special.ndtr(_NORMAL)
-_NORMAL_WEIGHTS: Array = _RAW_WEIGHTS / _RAW_WEIGHTS.sum()
 
 
 class Posterior(ABC):
@@ -217,11 +207,11 @@ def improvement(own: Posterior, baseline: Posterior, lower_is_better: bool, leve
     ratio, own_spread, spread = middle / mean, (right - left) / 2.0, (above - below) / 2.0
     if own_spread >= ratio * spread:
         at = np.maximum(_scored(baseline), lowest)
-        chance: Callable[[float], float] = lambda t: float(_NORMAL_WEIGHTS @ own.cdf(t * at))  # noqa: E731
+        chance: Callable[[float], float] = lambda t: float(NORMAL_WEIGHTS @ own.cdf(t * at))  # noqa: E731
         least = -math.inf
     else:
         at, least = _scored(own), 1e-6 * ratio
-        chance = lambda t: 1.0 - float(_NORMAL_WEIGHTS @ baseline.cdf(at / t))  # noqa: E731
+        chance = lambda t: 1.0 - float(NORMAL_WEIGHTS @ baseline.cdf(at / t))  # noqa: E731
     step = math.hypot(own_spread, ratio * spread) / mean
     lower = _where(chance, 0.5 - level / 2, ratio, -step, least)
     upper = _where(chance, 0.5 + level / 2, ratio, step, least)
@@ -232,7 +222,7 @@ def improvement(own: Posterior, baseline: Posterior, lower_is_better: bool, leve
 @lru_cache(maxsize=256)
 def _scored(posterior: Posterior) -> Array:
     """The values at the nodes of Gauss-Hermite: a baseline is compared with many."""
-    return posterior.ppf(_NORMAL_AT)
+    return posterior.ppf(NORMAL_AT)
 
 
 def _where(chance: Callable[[float], float], wanted: float, start: float, step: float, least: float) -> float:
@@ -301,7 +291,7 @@ def _compared(
     """pi [v]; the mass of each version at the nodes [v, x]; P(version is out or worse than x) [v, x]."""
     if not all(r.known and not isinstance(r, Exactly) for r in rewards):
         rewards = [Student(5.0, 0.0, 1.0)] * len(rewards)
-    x, weights = _quadrature(rewards)
+    x, weights = quadrature([_cuts(r) for r in rewards])
     below = np.array([r.cdf(x) for r in rewards])
     worse = below if not lower_is_better else 1.0 - below
     pi = np.asarray(feasible, dtype=float)
@@ -337,34 +327,23 @@ def _normalised(chances: Sequence[float]) -> tuple[float, ...]:
 
 @lru_cache(maxsize=1024)
 def _cuts(distribution: Posterior) -> Array:
-    """Its quantiles at `_CUTS`: a version is compared with many."""
+    """Its quantiles at CUTS: a version is compared with many."""
     if isinstance(distribution, _Times):
         return _cuts(distribution.of) * distribution.factor
-    return distribution.ppf(_CUTS)
+    if isinstance(distribution, Student):
+        return np.asarray(distribution.location + distribution.scale * _student_cuts(distribution.df))
+    return distribution.ppf(CUTS)
 
 
-def _quadrature(distributions: Sequence[Posterior]) -> tuple[Array, Array]:
-    """Nodes and weights of Gauss-Legendre on panels between cuts of the distributions.
-
-    A panel is as long as it may be without being longer than `_CELLS` distances of neighbouring cuts of any of them:
-    of versions that are alike one set of cuts is enough.
-    """
-    cuts = [_cuts(d) for d in distributions]
-    edges = np.unique(np.concatenate(cuts))
-    steps = np.max([np.diff(np.interp(edges, own, _PLACES)) for own in cuts], axis=0)
-    along = np.concatenate([[0.0], np.cumsum(np.where(steps > 0.0, steps, 1.0))]).tolist()
-    kept = [0]
-    while kept[-1] < len(along) - 1:
-        kept.append(max(bisect_right(along, along[kept[-1]] + _CELLS) - 1, kept[-1] + 1))
-    edges = edges[kept]
-    half = 0.5 * np.diff(edges)
-    x = (edges[:-1] + half)[:, None] + half[:, None] * _NODES
-    return x.ravel(), (half[:, None] * _NODE_WEIGHTS).ravel()
+@lru_cache(maxsize=256)
+def _student_cuts(df: float) -> Array:
+    """The same of Student's t itself: versions have about the same number of blocks."""
+    return np.asarray(special.stdtrit(df, CUTS))
 
 
 @lru_cache(maxsize=1024)
 def _less(own: Posterior, other: Posterior) -> float:
     """P(own < other) for independent values."""
-    x, weights = _quadrature([own, other])
+    x, weights = quadrature([_cuts(own), _cuts(other)])
     mass = weights * other.pdf(x)
     return min(max(float(mass @ own.cdf(x) / mass.sum()), 0.0), 1.0)

@@ -2,8 +2,10 @@
 
 import errno
 import os
+import pwd
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -47,6 +49,9 @@ def test_several_problems_are_one_line_each(cli: Cli, home: FakeHome) -> None:
         (["version", "extra"], "serin: got unexpected extra argument (extra); see 'serin version --help'"),
         (["-n"], "serin: option '-n' requires an argument; see 'serin --help'"),
         (["-o", "json", "down"], "serin: no such option '-o'; see 'serin down --help'"),
+        (["completion"], "serin: missing argument '{bash|zsh|fish}'; choose from: bash, zsh, fish; see"),
+        (["plan", "--rate", "abc"], "serin: invalid value for '--rate': 'abc' is no number; see 'serin plan --help'"),
+        (["load", "--count", "1.5", "x"], "serin: invalid value for '--count': '1.5' is no whole number; see"),
         (["completion", "tcsh"], "serin: invalid value for '{bash|zsh|fish}': 'tcsh' is not one of"),
     ],
 )  # fmt: skip
@@ -163,6 +168,35 @@ def test_standard_output_that_is_full_is_said() -> None:
     assert ended.returncode == 7
     assert ended.stderr.startswith("serin: cannot write: No space left on device")
     assert "Traceback" not in ended.stderr
+
+
+def test_a_terminal_that_does_not_know_a_letter_shows_another() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "serin", "get", "--help"],
+        env={**os.environ, "PYTHONIOENCODING": "latin-1"},
+        capture_output=True,
+    )
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    assert b"serin get [OPTIONS] KIND [NAME?]" in ended.stdout
+
+
+def test_a_user_without_a_directory_is_told_to_name_a_folder(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def unknown(_: object) -> None:
+        raise KeyError
+
+    for variable in ("HOME", "SERIN_HOME", "XDG_STATE_HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    assert run(["get", "pods"]) == 2
+    assert run(["get", "pods", "--home", "~nobody-of-this-name"]) == 2
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("serin: '~/.local/state' is below the home directory of a user whom this machine does not")
+    assert second.startswith("serin: '~nobody-of-this-name' is below")
+    assert second.endswith("name a folder with --home")
 
 
 def test_a_reader_that_goes_away_is_no_error() -> None:

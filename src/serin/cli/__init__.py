@@ -15,7 +15,9 @@ One module a command stands beside them. A command decides nothing about experim
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,4 +26,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from serin.cli.errors import run
     except KeyboardInterrupt:
         return 130
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that has no '…' shows a '?'
     return run(arguments)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -26,6 +27,13 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 COMPLETE_VARIABLE = "_SERIN_COMPLETE"
+
+_WORDS = (
+    (r"is not a valid float range$", "is no number"),
+    (r"is not a valid integer range$", "is no whole number"),
+    (r"\. Choose from", "; choose from"),
+)
+"""What click says in two sentences, or by the names of its own types, and how it is said here."""
 
 
 def run(arguments: Sequence[str] | None = None, scope: Scope | None = None) -> int:
@@ -78,6 +86,8 @@ def _sentence(error: click.ClickException) -> str:
     meant = getattr(error, "possibilities", None)
     message = " ".join((error.message if meant else error.format_message()).split())
     message = (message[:1].lower() + message[1:]).rstrip(".")
+    for clicks, ours in _WORDS:
+        message = re.sub(clicks, ours, message)
     if meant:
         return f"{message}; did you mean {' or '.join(map(repr, meant))}?"
     context = getattr(error, "ctx", None)
@@ -93,11 +103,13 @@ def _reader_went_away() -> int:
 
 def _crashed(error: BaseException) -> int:
     """A fault of the program: the traceback goes to a file, the person gets its name."""
+    import tempfile
     import traceback
 
     what = " ".join(f"{type(error).__name__}: {error}".split())[:200]
     # Not inside the default home: a folder with foreign files in it is refused as a new home.
-    folder = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "serin-crashes"
+    state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")  # stays as it is for nobody
+    folder = Path(tempfile.gettempdir() if state.startswith("~") else state) / "serin-crashes"
     path = folder / f"{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}.txt"
     try:
         folder.mkdir(parents=True, exist_ok=True)

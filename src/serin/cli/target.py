@@ -109,11 +109,9 @@ class Scope:
             )
         if self.home == "":
             raise UsageError("--home is empty; give a folder, or leave it out for the default one")
-        if self.home is not None:
-            return Path(self.home).expanduser().absolute()
-        from serin.home.paths import default_folder
+        from serin.home.paths import default_folder, named_folder
 
-        return default_folder()
+        return default_folder() if self.home is None else named_folder(self.home)
 
     def run(self, command: Callable[[Home], Awaitable[T]]) -> T:
         """Connect to the home, run the command with it, and disconnect."""

@@ -7,15 +7,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from serin.errors import UsageError
+
 
 def default_folder(environment: Mapping[str, str] = os.environ) -> Path:
-    """`$SERIN_HOME`, else `serin` in the XDG state home. Absolute."""
+    """`$SERIN_HOME`, else `serin` in the XDG state home. Absolute. Raises UsageError when the user has no directory."""
     if named := environment.get("SERIN_HOME"):
-        return Path(named).expanduser().absolute()
+        return named_folder(named)
     state = environment.get("XDG_STATE_HOME", "")
     # The XDG specification: a relative path is invalid and is to be ignored.
-    base = Path(state) if state.startswith("/") else Path("~/.local/state").expanduser()
-    return base / "serin"
+    return (Path(state) if state.startswith("/") else named_folder("~/.local/state")) / "serin"
+
+
+def named_folder(name: str) -> Path:
+    """The absolute path of a folder as a person names it, `~` and `~NAME` included. Raises UsageError."""
+    try:
+        return Path(name).expanduser().absolute()
+    except RuntimeError:
+        raise UsageError(
+            f"'{name}' is below the home directory of a user whom this machine does not know; name a folder with --home"
+        ) from None
 
 
 @dataclass(frozen=True, slots=True)

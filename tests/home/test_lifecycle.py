@@ -309,7 +309,9 @@ def test_what_up_was_told_wrongly_is_not_remembered(homes: Homes, tmp_path: Path
     broken.write_text("images: [")
     with pytest.raises(InvalidInput, match=r"broken\.yaml:"):
         homes.up(images=broken, gateway_port=free_port())
-    with pytest.raises(InvalidInput, match=r"cannot read the images file .*/none\.yaml"):
+    with pytest.raises(
+        InvalidInput, match=r"cannot read the images file .*/none\.yaml: .*; mend that, or name another"
+    ):
         homes.up(images=tmp_path / "none.yaml", gateway_port=free_port())
     assert homes.up(gateway_port=free_port())["images"] is None
 

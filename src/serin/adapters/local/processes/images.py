@@ -75,7 +75,9 @@ class Images:
                 self._images = parse(_read(self._path), self._path)
                 self._stamp = stamp
         except OSError as error:
-            raise InvalidInput(f"cannot read the images file {self._path}: {error.strerror}") from None
+            raise InvalidInput(
+                f"cannot read the images file {self._path}: {error.strerror}; mend that, or name another with --images"
+            ) from None
 
 
 def _read(path: Path) -> str:

@@ -89,7 +89,7 @@ def _bounds(plan: Plan, state: State, evidence: Mapping[str, ByCriterion]) -> di
     values = intervals.anytime(asked)
     half = dict(zip(compared, values[len(keys) :], strict=True))
     ratio = dict(zip(related, intervals.ratios([(evidence[v][c], alpha) for v, c in related]), strict=True))
-    reward = contest.reward(plan)
+    reward = plan.reward
     if reward is not None:
         found = contest.ratios_to_baseline(plan, state.duels, alpha)
         ratio |= {(v, reward.id): found.get(v) for v in evidence}
@@ -105,7 +105,7 @@ def _version(seen: _Seen, standing: Standing, chances: Mapping[str, float]) -> V
         requests=state.totals.get(v, {}).get(plan.requests, 0.0),
         win_probability=chances.get(v),
         rollback=v in state.rolled_back,
-        safe=standing.proven and bool(decide.limited(plan)),
+        safe=standing.proven and bool(plan.limited),
         criteria=tuple(_criterion(seen, standing, c) for c in plan.criteria),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 from serin.core.model import Plan
 
@@ -33,10 +34,13 @@ class Budget:
 
 def budget(plan: Plan) -> Budget:
     """The budget of an experiment. The chance that the wrong version wins is `falsePromotion` as well."""
-    candidates = max(1, len(plan.candidates))
-    limits = max(1, sum(c.limit is not None for c in plan.criteria))
-    alpha_p, alpha_r = plan.analysis.false_promotion, plan.analysis.false_rollback
-    choosing = any(c.is_reward for c in plan.criteria)
+    alphas = plan.analysis.false_promotion, plan.analysis.false_rollback
+    return _divided(max(1, len(plan.candidates)), max(1, len(plan.limited)), plan.reward is not None, *alphas)
+
+
+@lru_cache(maxsize=256)
+def _divided(candidates: int, limits: int, choosing: bool, alpha_p: float, alpha_r: float) -> Budget:
+    """Among so many candidates and limits a candidate: every reading and iteration asks several times."""
     return Budget(
         promotion=math.log(candidates / alpha_p),
         rollback=math.log(candidates * limits / alpha_r),

@@ -25,11 +25,6 @@ Duels = Mapping[str, "Duel | Mapping[str, Any]"]
 Beaten = Mapping[str, Mapping[str, float]]
 
 
-def reward(plan: Plan) -> Criterion | None:
-    """The criterion in which the versions compete."""
-    return next((c for c in plan.criteria if c.is_reward), None)
-
-
 def pairs(versions: Iterable[str]) -> list[tuple[str, str]]:
     """Every two versions as (later, earlier): a candidate is always compared with the baseline."""
     return [(later, earlier) for earlier, later in combinations(versions, 2)]
@@ -50,7 +45,7 @@ def updated(
     plan: Plan, duels: Duels, alive: Iterable[str], counts: Mapping[str, Mapping[str, float]], seconds: float
 ) -> Duels:
     """One reading taken into the duels of the versions that are `alive`."""
-    criterion = reward(plan)
+    criterion = plan.reward
     if criterion is None:
         return duels
     seen: dict[str, Sums] = {v: sums(criterion, counts.get(v, {})) or NOTHING for v in plan.ids}
@@ -67,7 +62,7 @@ def beaten(plan: Plan, duels: Duels, before: Beaten) -> dict[str, dict[str, floa
 
     As with other proofs the highest value counts, until the evidence has turned (below 1).
     """
-    criterion, needed = reward(plan), budget(plan).winner
+    criterion, needed = plan.reward, budget(plan).winner
     found: dict[str, dict[str, float]] = {}
     if criterion is None:
         return found
@@ -84,7 +79,7 @@ def beaten(plan: Plan, duels: Duels, before: Beaten) -> dict[str, dict[str, floa
 
 def nats(plan: Plan, duels: Duels, winner: str, loser: str) -> float:
     """Evidence that one version wins against another."""
-    criterion = reward(plan)
+    criterion = plan.reward
     if criterion is None:
         return 0.0
     order = plan.ids
@@ -95,7 +90,7 @@ def nats(plan: Plan, duels: Duels, winner: str, loser: str) -> float:
 
 def ratios_to_baseline(plan: Plan, duels: Duels, alpha: float) -> dict[str, Interval]:
     """Anytime-valid intervals of the candidates' rewards over the baseline's, of those that have met it in a duel."""
-    criterion = reward(plan)
+    criterion = plan.reward
     if criterion is None:
         return {}
     met = [v for v in plan.ids if v != BASELINE and key(v, BASELINE) in duels]

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from serin.core import contest, words
+from serin.core import words
 from serin.core.budget import budget
 from serin.core.evidence.criterion import Evidence
 from serin.core.evidence.posterior import Posterior, probability_of_satisfying, win_probabilities
@@ -61,11 +61,6 @@ class Standing:
     beaten: Mapping[str, float] = field(default_factory=dict)
 
 
-def limited(plan: Plan) -> tuple[Criterion, ...]:
-    """The criteria that judge."""
-    return tuple(c for c in plan.criteria if c.limit is not None)
-
-
 def is_performance(plan: Plan) -> bool:
     """Whether there is nothing to compare: no candidate, or the baseline as its own candidate."""
     return all(name == plan.baseline for name in plan.candidates)
@@ -74,7 +69,7 @@ def is_performance(plan: Plan) -> bool:
 def proven_harm(plan: Plan, evidence: ByCriterion, baseline: ByCriterion) -> Finding | None:
     """The violation that is proven most clearly, in words."""
     needed = budget(plan).rollback
-    crossed = [c for c in limited(plan) if evidence[c.id].log_against >= needed]
+    crossed = [c for c in plan.limited if evidence[c.id].log_against >= needed]
     if not crossed:
         return None
     worst = max(crossed, key=lambda c: evidence[c.id].log_against)
@@ -99,7 +94,7 @@ def proofs(plan: Plan, evidence: ByCriterion, before: Mapping[str, float]) -> di
     """
     needed = budget(plan).promotion
     found = {}
-    for c in limited(plan):
+    for c in plan.limited:
         own = evidence[c.id]
         if own.enough and own.log_for >= needed:
             found[c.id] = max(own.log_for, before.get(c.id, 0.0))
@@ -120,8 +115,8 @@ def standing(
     before   version id -> its `proofs` at the last look
     beaten   version id -> the versions that it is proven to win against, see `contest.beaten`
     """
-    reward = contest.reward(plan)
-    own, baseline, limits = evidence[version], evidence[BASELINE], limited(plan)
+    reward = plan.reward
+    own, baseline, limits = evidence[version], evidence[BASELINE], plan.limited
     needed = budget(plan).promotion
     judged = [c for c in limits if version != BASELINE or not is_relative(c)]
     proven = proofs(plan, own, before.get(version, {}))
@@ -185,11 +180,11 @@ def may_rise(plan: Plan, own: Standing, baseline: Standing, fresh: Mapping[str, 
     counts = fresh.get(own.version, {})
     if counts.get(plan.requests, 0.0) <= 0.0:
         return False
-    if not all(measured(c, counts) for c in limited(plan)):
+    if not all(measured(c, counts) for c in plan.limited):
         return False
     if own.satisfying is not None:
         return own.satisfying >= _UNKNOWN
-    return all(_looks_good(c, own.evidence[c.id], baseline.evidence[c.id]) for c in limited(plan))
+    return all(_looks_good(c, own.evidence[c.id], baseline.evidence[c.id]) for c in plan.limited)
 
 
 def measured(criterion: Criterion, counts: Mapping[str, float]) -> bool:
@@ -220,7 +215,7 @@ def winner_among(plan: Plan, standings: Sequence[Standing]) -> Standing | None:
     standings   of the versions that are left. In Performance the baseline wins
     """
     proven = [s for s in standings if s.proven and (s.version != BASELINE or is_performance(plan))]
-    if contest.reward(plan) is None or is_performance(plan):
+    if plan.reward is None or is_performance(plan):
         return max(proven, key=lambda s: (s.satisfying or 0.0, s.margin, plan.name(s.version)), default=None)
     best = [s for s in proven if all(v == s.version or v in s.beaten for v in _rivals(standings))]
     return max(best, key=lambda s: (min(s.beaten.values(), default=0.0), plan.name(s.version)), default=None)
@@ -228,7 +223,7 @@ def winner_among(plan: Plan, standings: Sequence[Standing]) -> Standing | None:
 
 def baseline_is_best(plan: Plan, baseline: Standing, standings: Sequence[Standing]) -> bool:
     """Whether the baseline's reward is proven not to be beaten, by the margin, by any candidate that is left."""
-    if contest.reward(plan) is None or is_performance(plan) or baseline.harm is not None:
+    if plan.reward is None or is_performance(plan) or baseline.harm is not None:
         return False
     rivals = _rivals(standings) - {BASELINE}
     return bool(rivals) and all(v in baseline.beaten for v in rivals)
@@ -271,7 +266,7 @@ def unsupported(plan: Plan) -> list[str]:
             f"spec.service.candidates: the baseline {plan.baseline} can be its own candidate only if it is the only "
             "one; leave it out"
         )
-    if plan.analysis.exposure_budget is not None and not any(c.measure.kind is MeasureKind.RATE for c in limited(plan)):
+    if plan.analysis.exposure_budget is not None and not any(c.measure.kind is MeasureKind.RATE for c in plan.limited):
         found.append(
             "spec.analysis.exposureBudget: no criterion counts failures; give one on a share of requests, as "
             "iter8_error_rate, a threshold, or leave the budget out"

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from serin.core import words
-from serin.core.decide import ByCriterion, is_relative, limited
+from serin.core.decide import ByCriterion, is_relative
 from serin.core.evidence.criterion import Evidence
 from serin.core.model import BASELINE, Criterion, Finding, MeasureKind, Plan, Reason
 
@@ -71,7 +71,7 @@ def largest_weights(
 
     Whole percents, rounded down. What is left is divided evenly among the candidates that may still cost something.
     """
-    budget, judged = plan.analysis.exposure_budget, [c for c in limited(plan) if counts(c)]
+    budget, judged = plan.analysis.exposure_budget, [c for c in plan.limited if counts(c)]
     candidates = [v for v in alive if v != BASELINE]
     if budget is None or not judged or not candidates or per_interval <= 0.0:
         return {}
@@ -87,7 +87,7 @@ def largest_weights(
 
 def spent(plan: Plan, evidence: Mapping[str, ByCriterion]) -> float:
     """The extra failures of all candidates so far, by the criterion that counts most of them."""
-    judged = (_seen(plan, c, evidence) for c in limited(plan) if counts(c))
+    judged = (_seen(plan, c, evidence) for c in plan.limited if counts(c))
     return max((math.fsum(sorted(f.extra for f in seen.values())) for seen in judged), default=0.0)
 
 

@@ -11,7 +11,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from serin.core import decide
 from serin.core.budget import budget
 from serin.core.lives import WIN, Aim, Assumed, Behaviour, Behaviours, Proof, Setting, lived, readings_of
 from serin.core.model import Criterion, Plan
@@ -78,7 +77,7 @@ class Forecast:
 
 def forecast(plan: Plan, assumed: Assumed, count: int = PATHS, effort: int = EFFORT) -> Forecast:
     """What is to be expected, by batches of `count` paths, until `effort` is spent (0: one batch, a rough answer)."""
-    limits, needed, length = decide.limited(plan), budget(plan), plan.interval * plan.iterations
+    limits, needed, length = plan.limited, budget(plan), plan.interval * plan.iterations
     kept, broken = ([c for c in limits if c.id in known] for known in (assumed.good, assumed.bad))
     keeping, breaking = Aim(needed.promotion, True), Aim(needed.rollback, False)
     slow = _Batches(plan, assumed, count, effort, max(assumed.reading, _PATIENT))

@@ -67,16 +67,17 @@ def observe(plan: Plan, state: State, snapshot: Snapshot) -> tuple[State, Decisi
     if state.ended or (state.read is not None and snapshot.time <= state.read):
         return state, None
     found = increments(state.last, snapshot, plan.ids, [c.measure for c in plan.criteria])
-    if state.last is None:  # the origin: what is counted since is counted from here on
-        state = replace(state, iterated=snapshot.time)
-    state = replace(state, read=snapshot.time, last=origin(state.last, snapshot, found))
-    if found.gap is not None:
-        return replace(state, gaps=state.gaps + 1, gap=found.gap), None
-    state = _absorbed(plan, replace(state, gaps=0, gap=""), found)
-    evidence = evidence_of(plan, state)
     state = replace(
-        state, proofs=_proofs(plan, state, evidence), beaten=contest.beaten(plan, state.duels, state.beaten)
+        state,
+        iterated=snapshot.time if state.last is None else state.iterated,  # what is counted is counted since the origin
+        read=snapshot.time,
+        last=origin(state.last, snapshot, found),
+        gaps=0 if found.gap is None else state.gaps + 1,
+        gap=found.gap or "",
     )
+    if found.gap is not None:
+        return state, None
+    state, evidence = _absorbed(plan, state, found)
     harms = {v: decide.proven_harm(plan, evidence[v], evidence[BASELINE]) for v in _alive(plan, state)}
     proven = {v: harm for v, harm in harms.items() if harm is not None}
     if not proven:
@@ -92,7 +93,8 @@ def iterate(plan: Plan, state: State, now: float, around: Surroundings) -> tuple
     if state.ended:
         winner = state.winner
         return state, Decision(state.weights, state.outcome, False, True, winner, winner or BASELINE)
-    state = replace(state, ready={v: state.ready.get(v, now) for v in plan.ids if v in around.ready})
+    ready = {v: state.ready.get(v, now) for v in plan.ids if v in around.ready}
+    state = state if ready == state.ready else replace(state, ready=ready)
     state, findings = _failed_out(plan, state, around)
     look = _look(plan, state, now, around)
     verdict = policies.judge(look)
@@ -118,12 +120,15 @@ def iterate(plan: Plan, state: State, now: float, around: Surroundings) -> tuple
         findings=(*findings, *verdict.findings),
     )
     state = replace(
-        _moved(state, weights, earned, now),
+        state,
+        weights=weights,
+        earned=earned,
+        moved=_moved(state, weights, now),
         iteration=look.iteration if verdict.counted else state.iteration,
         carry=carry,
         iterated=now,
         fresh={},
-        pace=_trials(plan, per_second(state, now)),
+        pace=_trials(plan, look.rates),
     )
     return _concluded(state, verdict), decision
 
@@ -131,13 +136,14 @@ def iterate(plan: Plan, state: State, now: float, around: Surroundings) -> tuple
 def terminate(plan: Plan, state: State, now: float, split: Mapping[str, int] | None = None) -> tuple[State, Decision]:
     """The end by hand: `split` by version name, or all to the baseline. Raises InvalidInput for an impossible split."""
     weights = traffic.final_split(plan, Outcome.TERMINATED, None, state.weights, split)
-    ended = _concluded(_moved(state, weights, weights, now), Verdict((), Outcome.TERMINATED))
+    state = replace(state, weights=weights, earned=weights, moved=_moved(state, weights, now))
+    ended = _concluded(state, Verdict((), Outcome.TERMINATED))
     return ended, Decision(weights, Outcome.TERMINATED, counted=False)
 
 
-def _moved(state: State, weights: Mapping[str, int], earned: Mapping[str, int], now: float) -> State:
-    moved = now if weights != state.weights else state.moved
-    return replace(state, weights=weights, earned=earned, moved=moved)
+def _moved(state: State, weights: Mapping[str, int], now: float) -> float:
+    """When the weights have last changed, now that they are `weights`."""
+    return now if weights != state.weights else state.moved
 
 
 def routed_late(state: State, now: float) -> State:
@@ -168,28 +174,35 @@ def _alive(plan: Plan, state: State) -> list[str]:
     return [v for v in plan.ids if v != BASELINE and v not in state.rolled_back]
 
 
-def _absorbed(plan: Plan, state: State, found: Increments) -> State:
-    """One reading's increments added to the totals and taken into the evidence."""
+def _absorbed(plan: Plan, state: State, found: Increments) -> tuple[State, dict[str, dict[str, Evidence]]]:
+    """One reading's increments added to the totals and taken into the evidence; the state, and its evidence."""
     requests = {v: counts.get(plan.requests, 0.0) for v, counts in found.counts.items()}
     evidence = evidence_of(plan, state)
     learning = [v for v in plan.ids if v not in state.rolled_back and _warm(plan, state, v, found)]
-    for v in learning:
-        evidence[v] = {
-            c.id: _updated(c, evidence[v][c.id], found, v) if _settled(state, c, found) else evidence[v][c.id]
-            for c in plan.criteria
-        }
-    reward = contest.reward(plan)
+    for c in plan.criteria:
+        if not _settled(state, c, found):
+            continue
+        baseline = sums(c, found.counts.get(BASELINE, {}))
+        for v in learning:
+            own = baseline if v == BASELINE else sums(c, found.counts.get(v, {}))
+            if own is None or (baseline is None and decide.is_relative(c)):
+                continue
+            evidence[v][c.id] = evidence[v][c.id].update(own, baseline, found.seconds)
+    reward = plan.reward
     comparable = reward is not None and _settled(state, reward, found)
     duels = contest.updated(plan, state.duels, learning, found.counts, found.seconds) if comparable else state.duels
-    return replace(
+    state = replace(
         state,
         totals=_added(state.totals, {v: {plan.requests: n} for v, n in requests.items()}),
         fresh=_added(state.fresh, found.counts),
         requested={**state.requested, **{v: found.time for v, n in requests.items() if n > 0.0}},
         evidence=evidence,
+        proofs=_proofs(plan, state, evidence),
         duels=duels,
+        beaten=contest.beaten(plan, duels, state.beaten),
         mismatch=_shares_compared(plan, state, found, requests),
     )
+    return state, evidence
 
 
 def _proofs(plan: Plan, state: State, evidence: Mapping[str, ByCriterion]) -> dict[str, dict[str, float]]:
@@ -213,7 +226,7 @@ def _shares_compared(
         v: state.mismatch.get(v, ShareEvidence()).update(Sums(state.weights[v], requests.get(v, 0.0)), baseline)
         for v in _alive(plan, state)
     }
-    return {v: ShareEvidence(tuple(round(nats, 3) for nats in evidence.sums)) for v, evidence in updated.items()}
+    return {v: evidence.rounded for v, evidence in updated.items()}
 
 
 def _mismatched(plan: Plan, state: State) -> dict[str, float]:
@@ -236,14 +249,6 @@ def _settled(state: State, criterion: Criterion, found: Increments) -> bool:
     Requests of another split would be counted for the present one, and whoever gains traffic would look worse.
     """
     return criterion.delay <= 0.0 or found.time - found.seconds >= state.moved + criterion.delay
-
-
-def _updated(criterion: Criterion, evidence: Evidence, found: Increments, version: str) -> Evidence:
-    own = sums(criterion, found.counts.get(version, {}))
-    baseline = sums(criterion, found.counts.get(BASELINE, {}))
-    if own is None or (decide.is_relative(criterion) and version != BASELINE and baseline is None):
-        return evidence
-    return evidence.update(own, baseline, found.seconds)
 
 
 def _added(totals: Counts, counts: Counts) -> Counts:
@@ -277,7 +282,7 @@ def _rolled_back_at_once(plan: Plan, state: State, proven: Mapping[str, Finding]
     weights = _in_effect(plan, state, state.earned, left)
     if verdict.outcome is not Outcome.RUNNING:
         weights = traffic.final_split(plan, verdict.outcome, verdict.winner, weights)
-    state = _concluded(_moved(state, weights, state.earned, now), verdict)
+    state = _concluded(replace(state, weights=weights, moved=_moved(state, weights, now)), verdict)
     best = verdict.winner or decide.likeliest_best(plan, decide.win_chances(standings))
     findings = (*findings, *verdict.findings)
     return state, Decision(weights, verdict.outcome, False, False, verdict.winner, best, findings)
@@ -295,9 +300,10 @@ def _look(plan: Plan, state: State, now: float, around: Surroundings) -> Look:
     evidence = evidence_of(plan, state)
     if iteration >= plan.iterations:
         evidence = {v: {c: e.at_end() for c, e in by.items()} for v, by in evidence.items()}
-    alive = [v for v in plan.ids if v not in state.rolled_back]
     # found together and remembered: the words of the policies ask for some of them one by one
-    intervals.anytime([(evidence[v][c.id], plan.analysis.false_rollback) for v in alive for c in decide.limited(plan)])
+    worded = [evidence[v][c.id] for v in _alive(plan, state) for c in plan.limited]
+    if len(worded) > 1:
+        intervals.anytime([(e, plan.analysis.false_rollback) for e in worded])
     return Look(
         plan=plan,
         iteration=iteration,
@@ -365,7 +371,7 @@ def _progressed(
     """The weights after one more step in the direction of the evidence."""
     if not plan.criteria:
         return traffic.step_up(plan, earned, [s.version for s in here]), carry
-    reward = next((c for c in plan.criteria if c.is_reward), None)
+    reward = plan.reward
     versions = shares.contenders(plan, [look.standings[0], *here])
     target = shares.shares(plan.strategy, versions, reward is not None and reward.measure.lower_is_better)
     rising = [

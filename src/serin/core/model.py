@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 
 BASELINE = "baseline"
 
@@ -120,9 +121,9 @@ class Analysis:
     exposure_budget: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Plan:
-    """An experiment: which versions, which criteria, how fast.
+    """An experiment: which versions, which criteria, how fast. Without slots: what follows from it is found once.
 
     baseline, candidates   names of the versions
     requests               the counter that counts requests (`iter8_request_count`)
@@ -142,14 +143,28 @@ class Plan:
     partial: bool = False
     analysis: Analysis = field(default_factory=Analysis)
 
-    @property
+    @cached_property
     def ids(self) -> tuple[str, ...]:
         """All version ids, the baseline's first."""
         return (BASELINE, *(candidate_id(i) for i in range(len(self.candidates))))
 
+    @cached_property
+    def limited(self) -> tuple[Criterion, ...]:
+        """The criteria that judge."""
+        return tuple(c for c in self.criteria if c.limit is not None)
+
+    @cached_property
+    def reward(self) -> Criterion | None:
+        """The criterion in which the versions compete."""
+        return next((c for c in self.criteria if c.is_reward), None)
+
+    @cached_property
+    def _names(self) -> dict[str, str]:
+        return dict(zip(self.ids, (self.baseline, *self.candidates), strict=True))
+
     def name(self, version: str) -> str:
         """The name behind a version id."""
-        return dict(zip(self.ids, (self.baseline, *self.candidates), strict=True))[version]
+        return self._names[version]
 
 
 class Outcome(StrEnum):

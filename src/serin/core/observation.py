@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 
 from serin.core.model import Measure, MeasureKind
 
@@ -21,6 +22,9 @@ _NOISE = 0.5
 
 AWAY = 8
 """Instances that are remembered while they are not seen; more of them are pods that went for good."""
+
+
+_Key = tuple[str, str, str]
 
 
 class Fall(StrEnum):
@@ -56,9 +60,9 @@ class Series:
     fall: Fall = Fall.ANEW
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Snapshot:
-    """All counters of one experiment at one evaluation time.
+    """All counters of one experiment at one evaluation time. Without slots: what follows from it is found once.
 
     time       epoch seconds of the evaluation, strictly rising from reading to reading; a repeated one changes nothing
     families   counters whose family the source has shown for any version: an absent series of these is 0 so far,
@@ -68,6 +72,20 @@ class Snapshot:
     time: float
     series: tuple[Series, ...]
     families: frozenset[str] = frozenset()
+
+    @cached_property
+    def values(self) -> Mapping[_Key, float]:
+        """The counters by version, counter and instance; what a source shows in parts is added up."""
+        values: dict[_Key, float] = {}
+        for s in self.series:
+            key = (s.version, s.counter, s.instance)
+            values[key] = values.get(key, 0.0) + s.value
+        return values
+
+    @cached_property
+    def falls(self) -> Mapping[_Key, Fall]:
+        """What a fall of each counter means."""
+        return {(s.version, s.counter, s.instance): s.fall for s in self.series}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +102,6 @@ class Increments:
     counts: Mapping[str, Mapping[str, float]]
     gap: str | None = None
     restarted: bool = False
-
-
-_Key = tuple[str, str, str]
 
 
 def increments(
@@ -115,14 +130,13 @@ def increments(
         text = f"{', '.join(sorted(missing))} cannot be read, while {', '.join(sorted(after.families))} can"
         return Increments(after.time, seconds, {}, gap=text)
 
-    values = _values(before)
+    values, falls = before.values, after.falls
     known = {s.instance for s in before.series}
     began = {s.instance: s.started for s in after.series if s.started is not None}
-    falls = _falls(after)
-    anew = _begun_anew(values, after, falls)
+    anew = _begun_anew(values, after)
     counts: dict[str, dict[str, float]] = {v: dict.fromkeys(sorted(after.families), 0.0) for v in versions}
     restarted = False
-    for key, value in _values(after).items():
+    for key, value in after.values.items():
         version, counter, instance = key
         if version not in counts:
             continue
@@ -139,10 +153,10 @@ def increments(
     return Increments(after.time, seconds, counts, _contradiction(counts, measures), restarted or bool(anew))
 
 
-def _begun_anew(values: Mapping[_Key, float], after: Snapshot, falls: Mapping[_Key, Fall]) -> frozenset[str]:
+def _begun_anew(values: Mapping[_Key, float], after: Snapshot) -> frozenset[str]:
     """The instances of which a counter fell that only a new beginning makes fall."""
-    fallen = (key for key, value in _values(after).items() if value < values.get(key, 0.0))
-    return frozenset(key[2] for key in fallen if falls[key] is Fall.ANEW)
+    fallen = (key for key, value in after.values.items() if value < values.get(key, 0.0))
+    return frozenset(key[2] for key in fallen if after.falls[key] is Fall.ANEW)
 
 
 def origin(before: Snapshot | None, after: Snapshot, found: Increments) -> Snapshot:
@@ -156,31 +170,16 @@ def origin(before: Snapshot | None, after: Snapshot, found: Increments) -> Snaps
     """
     if before is not None and found.gap is not None and not found.restarted:
         return before
-    values = {} if before is None else _values(before)
+    values = {} if before is None else dict(before.values)
     here = {s.instance for s in after.series}
     if here and len({instance for _, _, instance in values} - here) > AWAY:
         values = {key: value for key, value in values.items() if key[2] in here}
-    falls = _falls(after)
-    for key, value in _values(after).items():
-        if math.isfinite(value) and value >= 0.0 and not _wavers(falls[key], values.get(key, 0.0), value):
+    for key, value in after.values.items():
+        if math.isfinite(value) and value >= 0.0 and not _wavers(after.falls[key], values.get(key, 0.0), value):
             values[key] = value
     series = tuple(Series(v, c, i, x) for (v, c, i), x in sorted(values.items()))
     families = after.families or (frozenset() if before is None else before.families)
     return Snapshot(after.time, series, families)
-
-
-def _values(snapshot: Snapshot) -> dict[_Key, float]:
-    """The counters by version, counter and instance; what a source shows in parts is added up."""
-    values: dict[_Key, float] = {}
-    for s in snapshot.series:
-        key = (s.version, s.counter, s.instance)
-        values[key] = values.get(key, 0.0) + s.value
-    return values
-
-
-def _falls(snapshot: Snapshot) -> dict[_Key, Fall]:
-    """What a fall of each counter means."""
-    return {(s.version, s.counter, s.instance): s.fall for s in snapshot.series}
 
 
 def _wavers(fall: Fall, last: float, value: float) -> bool:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
-from serin.core import contest, decide, words
+from serin.core import decide, words
 from serin.core.budget import budget
 from serin.core.decide import Standing
 from serin.core.model import BASELINE, Criterion, Finding, Outcome, Plan, Reason
@@ -32,9 +33,9 @@ class Surroundings:
     waiting: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Look:
-    """All that the policies look at.
+    """All that the policies look at. Without slots: who is left is found once.
 
     iteration    the number this iteration has if it counts
     weights      in effect until now
@@ -65,7 +66,7 @@ class Look:
         """Whether this iteration is the last one."""
         return self.iteration >= self.plan.iterations
 
-    @property
+    @cached_property
     def alive(self) -> tuple[Standing, ...]:
         """Candidates that are not rolled back."""
         return tuple(s for s in self.standings if s.version != BASELINE and s.version not in self.rolled_back)
@@ -242,8 +243,8 @@ def judge(look: Look) -> Verdict:
 def progress(look: Look, standing: Standing) -> str:
     """The criterion that is farthest from proof: what is seen, and what a proof still needs."""
     needed = budget(look.plan).promotion
-    limits = decide.limited(look.plan)
-    if not limits or (standing.proven and contest.reward(look.plan) is not None):
+    limits = look.plan.limited
+    if not limits or (standing.proven and look.plan.reward is not None):
         return _race(look, standing)
     open_ = [c for c in limits if c.id not in standing.proofs]
     weakest = min(open_ or limits, key=lambda c: standing.evidence[c.id].log_for)
@@ -257,21 +258,21 @@ def progress(look: Look, standing: Standing) -> str:
 
 
 def _how_far(look: Look, standing: Standing) -> Finding:
-    if standing.proven and contest.reward(look.plan) is None:
+    if standing.proven and look.plan.reward is None:
         left = look.plan.iterations - look.iteration
         text = f"{_proof(look, standing)}; {left} of {look.plan.iterations} iterations to go"
         return Finding(Reason.PROVEN_SAFE, text, standing.version)
-    judged = [standing.evidence[c.id] for c in decide.limited(look.plan)]
+    judged = [standing.evidence[c.id] for c in look.plan.limited]
     reason = Reason.PROGRESSING if all(e.enough for e in judged) else Reason.NOT_ENOUGH_DATA
     return Finding(reason, progress(look, standing), standing.version)
 
 
 def _proof(look: Look, standing: Standing) -> str:
     """Every limit with what was seen, and how strong the weakest proof is; with a reward, the weakest win too."""
-    if contest.reward(look.plan) is not None and not decide.is_performance(look.plan):
+    if look.plan.reward is not None and not decide.is_performance(look.plan):
         return f"{_best_reward(look, standing)}{_limits_kept(look, standing)}"
     needed = budget(look.plan).promotion
-    seen = ", ".join(_seen(look, standing, c) for c in decide.limited(look.plan))
+    seen = ", ".join(_seen(look, standing, c) for c in look.plan.limited)
     chance, enough = words.one_in(standing.margin + needed), words.one_in(needed)
     return f"proven, {seen}; a version that violates it shows this with a chance of at most {chance} ({enough} needed)"
 
@@ -286,13 +287,13 @@ def _best_reward(look: Look, standing: Standing) -> str:
 
 
 def _limits_kept(look: Look, standing: Standing) -> str:
-    limits = decide.limited(look.plan) if standing.version != BASELINE else ()
+    limits = look.plan.limited if standing.version != BASELINE else ()
     return f"; {', '.join(_seen(look, standing, c) for c in limits)}" if limits else ""
 
 
 def _rewards(look: Look) -> str:
     """The reward of every version that is left: `books 0.061 of v2, 0.05 of v1`."""
-    criterion = contest.reward(look.plan)
+    criterion = look.plan.reward
     if criterion is None:
         return ""
     standings = (*look.alive, look.standings[0])
@@ -306,7 +307,7 @@ def _rewards(look: Look) -> str:
 
 def _race(look: Look, standing: Standing) -> str:
     """Against whom it is still open who has the better reward."""
-    if contest.reward(look.plan) is None:
+    if look.plan.reward is None:
         return "no criterion has a threshold: nothing can be proven"
     rivals = [v for v in (BASELINE, *(s.version for s in look.alive)) if v not in (standing.version, *standing.beaten)]
     if not rivals:

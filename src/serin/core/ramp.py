@@ -58,7 +58,7 @@ class Ramp:
             return
         evidence = {v: baseline if v == BASELINE else own for v in plan.ids}
         standings = [self._standing(v, evidence) for v in plan.ids]
-        reward = next((c for c in plan.criteria if c.is_reward), None)
+        reward = plan.reward
         lower = reward is not None and reward.measure.lower_is_better
         target = shares.shares(plan.strategy, shares.contenders(plan, standings), lower)
         rising = [s.version for s in standings if self._may_rise(s)]
@@ -75,7 +75,7 @@ class Ramp:
 
     def _standing(self, version: str, evidence: Mapping[str, ByCriterion]) -> Standing:
         own, baseline = evidence[version], evidence[BASELINE]
-        judged = [c for c in decide.limited(self.plan) if version != BASELINE or not decide.is_relative(c)]
+        judged = [c for c in self.plan.limited if version != BASELINE or not decide.is_relative(c)]
         chances = [decide.satisfying(c, own[c.id], baseline[c.id]) for c in judged if c.id in self.followed]
         known = [p for p in chances if p is not None]
         met = math.prod(known) if len(known) == len(chances) else None

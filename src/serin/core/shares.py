@@ -44,7 +44,7 @@ class Contender:
 
 def contenders(plan: Plan, standings: Sequence[Standing]) -> dict[str, Contender]:
     """The versions that take part, the baseline first, as they stand."""
-    reward = next((c for c in plan.criteria if c.is_reward), None)
+    reward = plan.reward
     chances = decide.win_chances(standings)
     return {
         s.version: Contender(

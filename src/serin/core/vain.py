@@ -18,12 +18,12 @@ _SHORT = 1800.0
 
 def in_vain(plan: Plan) -> Iterator[tuple[str, str]]:
     """(field of the spec, a sentence with the way out) for what cannot be proven, whatever the traffic."""
-    hopeless = {c.id: why for c in decide.limited(plan) if (why := _never(c))}
-    for c in decide.limited(plan):
+    hopeless = {c.id: why for c in plan.limited if (why := _never(c))}
+    for c in plan.limited:
         if c.id in hopeless:
             yield f"spec.criteria[{c.id}].threshold.value", hopeless[c.id]
     length = plan.interval * plan.iterations
-    judged = [c for c in decide.limited(plan) if c.id not in hopeless and c.measure.kind is not MeasureKind.COUNTER]
+    judged = [c for c in plan.limited if c.id not in hopeless and c.measure.kind is not MeasureKind.COUNTER]
     if not judged or length >= _SHORT or decide.unsupported(plan):
         return
     best = {c.id: _perfect(c) for c in judged}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass, field, replace
+from dataclasses import astuple, dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -277,7 +277,7 @@ class Blocks:
         """One reading (own, baseline, seconds); `point` makes of a full block (own, baseline, scale) its numbers."""
         block = self.open.add(*reading, rule.paired)
         if not rule.full(block):
-            return replace(self, open=block)
+            return Blocks(block, self.track, self.past)
         past = self.past if self.past.trials else block.baseline
         scale = abs(past.total / past.trials) if past.trials and past.total else 1.0
         made = point(block.own, block.baseline, scale)

@@ -49,6 +49,8 @@ class Sums:
         return self.trials == 0 and self.total == 0
 
     def __add__(self, other: Sums) -> Sums:
+        if other is NOTHING:
+            return self
         return Sums(self.trials + other.trials, self.total + other.total)
 
 
@@ -82,7 +84,11 @@ class Clock:
 
 
 class Evidence(ABC):
-    """What is known about one criterion of one version. One for each (version, criterion), the baseline's too."""
+    """What is known about one criterion of one version. One for each (version, criterion), the baseline's too.
+
+    It never changes, and has no slots: an answer that takes a while is found once (`cached_property`), for a reading,
+    an iteration and an assessment all ask for it.
+    """
 
     @abstractmethod
     def update(self, own: Sums, baseline: Sums | None = None, seconds: float = 15.0) -> Evidence:

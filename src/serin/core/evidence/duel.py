@@ -22,6 +22,7 @@ EVENTS = 10.0
 """Events that are expected of each version in one block where the reward is a share of requests."""
 
 _WORTH = 6.0
+_RULE = Rule(TRIALS, SECONDS, paired=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class Duel:
         if not (own.usable and other.usable) or (own.empty and other.empty):
             return self
         past = self.blocks.past
-        rule, cv2 = Rule(TRIALS, SECONDS, paired=True), self._cv2(share)
+        rule, cv2 = _RULE, self._cv2(share)
         if share and past.total > 0:  # by what was seen before, never by what is being seen
             rule = replace(rule, trials=max(TRIALS, EVENTS * past.trials / past.total))
 

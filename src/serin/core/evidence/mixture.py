@@ -27,7 +27,7 @@ FIRST = 0.5
 def log_sum_exp(values: Array) -> Array:
     """log(sum(exp(values))) over the last axis; an axis of -inf only gives -inf."""
     top = np.maximum.reduce(values, axis=-1, keepdims=True)
-    if np.isfinite(top).all():
+    if np.logical_and.reduce(np.isfinite(top), axis=None):
         total: Array = np.log(np.add.reduce(np.exp(values - top), axis=-1)) + top[..., 0]
         return total
     with np.errstate(divide="ignore"):
@@ -69,7 +69,7 @@ class LateStart:
             return 0.0
         kept = self._kept()
         terms = log_weights + np.array(self.log_m)
-        return float(log_sum_exp(np.append(terms, np.log(kept)) if kept > 0 else terms))
+        return float(log_sum_exp(np.concatenate((terms, [np.log(kept)])) if kept > 0 else terms))
 
     def _weight(self, step: int) -> float:
         if self.horizon <= 1:

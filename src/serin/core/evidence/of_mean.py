@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import astuple, dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from serin.core.evidence.blocks import EMPTY, LEAST_BLOCKS, Blocks, Edge, Rule, Track, last_unrefuted
@@ -65,7 +66,7 @@ _FINE, _COARSE = Rule(FINE_TRIALS, FINE_SECONDS), Rule(COARSE_TRIALS, COARSE_SEC
 _FINE_PAIRS, _COARSE_PAIRS = replace(_FINE, paired=True), replace(_COARSE, paired=True)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class MeanEvidence(Evidence):
     """Evidence about a mean.
 
@@ -108,8 +109,11 @@ class MeanEvidence(Evidence):
 
             paired = self._added(paired, (own, other, seconds), (_FINE_PAIRS, _COARSE_PAIRS), in_pairs, deciding)
         steady, waiting = self._steadied(own if baseline is None else other, seconds)
-        later = replace(self, counted=self.counted + own, alone=alone, paired=paired, steady=steady, waiting=waiting)
-        return later._warmed(self.cold.passed(seconds, own.trials > 0), deciding)
+        cold = self.cold.passed(seconds, own.trials > 0)
+        for point in deciding:
+            cold = cold.add(point)
+        later = MeanEvidence(self.rule, self.counted + own, alone, paired, steady, waiting, cold)
+        return later._warmed() if deciding else later
 
     def _added(
         self, blocks: tuple[Blocks, Blocks], reading: Reading, rules: tuple[Rule, Rule], point: Made, noted: list[Point]
@@ -123,18 +127,13 @@ class MeanEvidence(Evidence):
         makes = (point, noting) if self._harmful else (noting, point)
         return blocks[0].add(reading, rules[0], makes[0]), blocks[1].add(reading, rules[1], makes[1])
 
-    def _warmed(self, cold: ColdStart, closed: Sequence[Point]) -> MeanEvidence:
-        """After these blocks have closed: as if anew where what was counted so far was a cold start."""
-        for point in closed:
-            cold = cold.add(point)
-        later = replace(self, cold=cold)
-        enough = later._deciding[later._harmful].track.blocks >= LEAST_BLOCKS
-        if not closed or not enough or not cold.found(later._explained, later._against):
-            return later
+    def _warmed(self) -> MeanEvidence:
+        """After a block has closed: as if anew where what was counted so far was a cold start."""
+        enough = self._deciding[self._harmful].track.blocks >= LEAST_BLOCKS
+        if not enough or not self.cold.found(self._explained, self._against):
+            return self
         paired = None if self.paired is None else (EMPTY, EMPTY)
-        return MeanEvidence(
-            self.rule, alone=(EMPTY, EMPTY), paired=paired, steady=self.steady, waiting=self.waiting, cold=cold.over()
-        )
+        return MeanEvidence(self.rule, NOTHING, (EMPTY, EMPTY), paired, self.steady, self.waiting, self.cold.over())
 
     def _steadied(self, seen: Sums, seconds: float) -> tuple[Noise, tuple[float, float, float]]:
         trials, total, passed = self.waiting
@@ -163,12 +162,12 @@ class MeanEvidence(Evidence):
             return CERTAIN if surely else 0.0
         return track.log_evidence(limit, side, self._scale(track), self.rule.relative)
 
-    @property
+    @cached_property
     def log_for(self) -> float:
         """By the coarse blocks."""
         return self._log_evidence(self._deciding[1].track, -self.rule.harm)
 
-    @property
+    @cached_property
     def log_against(self) -> float:
         """By the fine blocks, in strict mode by the coarse ones; less what a cold start explains of it."""
         against = self._against
@@ -202,7 +201,7 @@ class MeanEvidence(Evidence):
         """Trials so far."""
         return self.counted.trials
 
-    @property
+    @cached_property
     def posterior(self) -> Posterior:
         """Student's t with the scatter of the fine blocks.
 

@@ -29,6 +29,7 @@ _TINY = 1e-9
 _REACH = len(EFFECTS)
 RATIOS: Array = STEP * np.arange(-_REACH, _REACH + 1, dtype=np.float64)
 """Log ratios, relative to the limit, at which evidence about a ratio is kept; the limit is in the middle."""
+_TIMES: Array = np.exp(RATIOS)
 
 
 def _alternatives(limit: float, side: int) -> tuple[Array, Array, Array]:
@@ -82,7 +83,7 @@ def log_factors_ratio(own: tuple[float, float], baseline: tuple[float, float], l
     time, nor about the split as long as it comes from the past. Conservative for rates above 5 % (Poisson bound).
     """
     (n_c, e_c), (n_b, e_b) = own, baseline
-    ratios = limit * np.exp(RATIOS)
+    ratios = limit * _TIMES
     base = limit * n_c + n_b
     if base <= 0:
         return np.zeros_like(RATIOS)

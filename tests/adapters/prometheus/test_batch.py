@@ -97,6 +97,62 @@ def test_when_an_absent_series_is_a_0(series, counters, shown) -> None:
     assert snapshot.families == {counter.name for counter in shown}
 
 
+def shown(metric: str, value: float, pod: str, **labels: str) -> Row:
+    """A series of an application as discovery by annotations leaves it: it names its pod and nobody else."""
+    given = {"namespace": "default", "instance": "10.0.0.7:8501", **labels}
+    return sample(metric, value, pod=pod, destination_workload="", destination_workload_namespace="", **given)
+
+
+V1, V2, OTHER = "shop-v1-7d8f9c6b5d-x2bcd", "shop-v2-6c4d9f7b8w-k4tzq", "shop-v20-6c4d9f7b8w-k4tzq"
+
+
+def test_series_that_name_nobody_are_their_pods() -> None:
+    world = World().add(
+        sample(TOTAL, 50),
+        sample(TOTAL, 50, "shop-v2"),
+        shown("books_purchased_total", 3, V1, shelf="new"),
+        shown("books_purchased_total", 4, V1, shelf="old"),
+        shown("books_purchased_total", 5, V2, shelf="new"),
+        shown("books_purchased_total", 6, V2.replace("k4tzq", "vvvvv"), shelf="new"),
+        shown("books_purchased_total", 999, OTHER, shelf="new"),
+        shown("books_purchased_total", 999, V1, shelf="new", namespace="other"),
+        shown("books_purchased_total", 999, "", shelf="new"),
+    )
+    (snapshot,) = world.answers(request(REQUESTS, SOLD))
+    assert values(snapshot) == {
+        ("baseline", "iter8_request_count"): [50],
+        ("candidate", "iter8_request_count"): [50],
+        ("baseline", "sold"): [7],
+        ("candidate", "sold"): [5, 6],
+    }
+    assert snapshot.families == {REQUESTS.name, SOLD.name}
+
+
+def test_what_a_pod_says_of_itself_and_of_others_by_name_are_two_counts() -> None:
+    """A checkout that is itself a version, and counts for another one by name."""
+    here = {"namespace": "default", "instance": "10.0.0.7:8501"}
+    world = World().add(
+        shown("books_purchased_total", 3, V1),
+        sample("books_purchased_total", 4, "shop-v1", V1, **here),
+        sample("books_purchased_total", 5, "shop-v2", V1, **here),
+    )
+    (snapshot,) = world.answers(request(SOLD))
+    assert values(snapshot) == {("baseline", "sold"): [3, 4], ("candidate", "sold"): [5]}
+
+
+def test_istios_series_are_never_told_by_their_pod() -> None:
+    """A proxy's pod is who asks, not whom the series is about."""
+    (snapshot,) = World().add(shown(TOTAL, 7, V1, reporter="source")).answers(request(REQUESTS))
+    assert snapshot.series == ()
+
+
+def test_the_edges_of_a_histogram_are_found_in_both_spellings() -> None:
+    within = CounterQuery("within", "…", "seconds_bucket", (Matcher("le", "=", "1"),))
+    for edge in ("1", "1.0"):
+        (snapshot,) = World().add(shown("seconds_bucket", 3, V1, le=edge)).answers(request(within))
+        assert values(snapshot) == {("baseline", "within"): [3]}
+
+
 def test_what_is_not_a_number_is_absent_and_what_is_no_count_is_for_the_core_to_see() -> None:
     world = World().add(sample(TOTAL, math.nan), sample(TOTAL, math.inf, "shop-v2"), sample(SUM, -1))
     (snapshot,) = world.answers(request(REQUESTS, LATENCY))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serin.adapters.prometheus.labels import family, one_of, process, written
+from serin.adapters.prometheus.labels import family, of_pods, one_of, process, spelled, workload_of, written
 from serin.ports import CounterQuery, Matcher
 
 ISTIO, OWN = "istio_requests_total", "http_requests_total"
@@ -63,3 +63,53 @@ def test_one_of_fits_its_values_and_nothing_else(values: list[str]) -> None:
     for text in {*values, "a", "b", "ab", "", "a.b"}:
         fits = found.value == text if found.op == "=" else re.fullmatch(found.value, text) is not None
         assert fits == (text in values)
+
+
+PODS = {
+    "as Kubernetes names them": ({"pod": "shop-v2-7d8f9c6b5d-x2bcd", "namespace": "n"}, ("shop-v2", "n")),
+    "as older files call them": (
+        {"kubernetes_pod_name": "shop-v2-7d8f9c6b5d-x2bcd", "kubernetes_namespace": "n"},
+        ("shop-v2", "n"),
+    ),
+    "a shorter name is another Deployment": ({"pod": "shop-7d8f9c6b5d-x2bcd", "namespace": "n"}, ("shop", "n")),
+    "a pod of a StatefulSet": ({"pod": "shop-v2-0", "namespace": "n"}, ("", "")),
+    "a pod of a Job": ({"pod": "shop-v2-x2bcd", "namespace": "n"}, ("", "")),
+    "no namespace": ({"pod": "shop-v2-7d8f9c6b5d-x2bcd"}, ("", "")),
+    "no pod": ({"namespace": "n"}, ("", "")),
+}
+
+
+@pytest.mark.parametrize(("labels", "workload"), PODS.values(), ids=PODS)
+def test_whose_pod_it_is(labels: dict[str, str], workload: tuple[str, str]) -> None:
+    assert workload_of(labels) == workload
+    matchers = of_pods(["shop", "shop-v2"], ["n", "m"])
+    selected = all(re.fullmatch(m.value, labels.get(m.label, "")) for m in matchers)
+    assert selected or workload == ("", "")
+
+
+def test_series_that_name_their_version_are_not_looked_for_by_their_pod() -> None:
+    assert of_pods(["a"], ["n"])[0] == Matcher("destination_workload", "=", "")
+
+
+EDGES = {
+    "500": {"500", "500.0"},
+    "500.0": {"500", "500.0"},
+    "0.5": {"0.5"},
+    "1800000": {"1800000", "1.8e+06"},
+    "1e+06": {"1e+06"},
+    "+Inf": {"+Inf"},
+    "much": {"much"},
+}
+
+
+@pytest.mark.parametrize("edge", EDGES)
+def test_an_edge_is_found_however_it_is_spelled(edge: str) -> None:
+    found = spelled(Matcher("le", "=", edge))
+    pattern = found.value if found.op == "=~" else re.escape(found.value)
+    shown = {"500", "500.0", "50", "5000", "500x0", "0.5", "1800000", "1.8e+06", "1e+06", "+Inf", "much"}
+    assert {each for each in shown if re.fullmatch(pattern, each)} == EDGES[edge]
+
+
+def test_only_edges_are_spelled() -> None:
+    for kept in (Matcher("code", "=", "500"), Matcher("le", "!=", "500"), Matcher("le", "=~", "500|1000")):
+        assert spelled(kept) == kept

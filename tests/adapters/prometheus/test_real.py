@@ -94,6 +94,22 @@ async def test_no_series_is_no_count_and_no_0(metrics) -> None:
     assert (snapshot.series, snapshot.families) == ((), frozenset())
 
 
+async def test_an_applications_own_counter_is_its_pods_and_what_is_not_there_is_said(metrics, exporter) -> None:
+    pod = {"pod": "own-v1-7d8f9c6b5d-x2bcd", "namespace": "default"}
+    sold, lost = (CounterQuery(name, "…", f"{name}_total") for name in ("own_sold", "own_lost"))
+    exporter.add("gateway-1", TOTAL, 10, **labels("own-v1"))
+    exporter.add("gateway-1", "own_sold_total", 3, **pod, shelf="new")
+    await follow(metrics, REQUESTS, sold, baseline="own-v1").until_reads(sold.name, 3)
+    (answer,) = await metrics.read([request(REQUESTS, lost, baseline="own-v1")])
+    assert "'own_lost_total', of which Prometheus has no series" in str(answer)
+    (answer,) = await metrics.read([request(REQUESTS, sold, baseline="own-v1", candidate="own-v2")])
+    assert isinstance(answer, Snapshot)
+    exporter.add("gateway-1", TOTAL, 10, **labels("strange-v1"))
+    await follow(metrics, REQUESTS, baseline="strange-v1").until_reads(COUNT, 10)
+    (answer,) = await metrics.read([request(REQUESTS, sold, baseline="strange-v1")])
+    assert "none of its 1 series in Prometheus is about default/strange-v1" in str(answer)
+
+
 async def test_a_counter_that_fell_is_not_taken_for_its_whole_past(metrics, exporter) -> None:
     """A proxy drops the series of a code that has been silent; its sum falls, and nothing was counted."""
     experiment = follow(metrics, REQUESTS, ERRORS, baseline="fallen-v1")

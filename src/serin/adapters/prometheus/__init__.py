@@ -3,6 +3,7 @@
     labels.py      which labels say who counted and which say what happened; text that is safe in PromQL
     batch.py       many requests -> one query, and its rows back to each request: pure functions
     computed.py    templates that are no plain counters: which of them count since the start, and their text
+    missing.py     why a counter has no series, in a sentence
     auth.py        basic and bearer authentication
     past.py        the same counters as they were in the last hour, for an experiment that begins
     client.py      one query over HTTP: time limits, repetitions, what went wrong in a sentence

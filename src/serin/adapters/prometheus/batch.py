@@ -9,6 +9,9 @@ set of matchers, with all metrics and all versions of all requests in it. The pa
 first marked by a label, since `or` keeps one of two series that differ in nothing but their name. One query sees one
 state of Prometheus' memory: what an instance showed in one scrape is read whole or not at all.
 
+A version's own series name it by the version labels, as Istio's do and as an application may. Those of an application
+that names nobody are its pod's: they are found by the pod's name, which begins with that of its Deployment.
+
 The series of one version at one instance are summed by Prometheus, which keeps the answers small (a row instead of one
 for each response code). They come from one scrape of one process. Such a sum falls when the process began anew or when
 it dropped a series; which of the two cannot be told, so the core takes a fall as lost (`Fall.LOST`).
@@ -23,7 +26,18 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from serin.adapters.prometheus.computed import READY, rendered
-from serin.adapters.prometheus.labels import INSTANCE, REPLICAS, family, one_of, process, written
+from serin.adapters.prometheus.labels import (
+    INSTANCE,
+    REPLICAS,
+    family,
+    may_name_pods,
+    of_pods,
+    one_of,
+    process,
+    spelled,
+    workload_of,
+    written,
+)
 from serin.core.observation import Fall, Series, Snapshot
 from serin.errors import ProviderError
 from serin.ports import CounterQuery, ReadRequest
@@ -47,10 +61,14 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class _Selection:
-    """Which series one part of the query is about: matchers as PromQL, and the labels that tell versions apart."""
+    """Which series one part of the query is about: matchers as PromQL, and the labels that tell versions apart.
+
+    pods   the series that lack these labels and name the pod of a version instead
+    """
 
     matchers: tuple[str, ...]
     labels: Labels
+    pods: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +80,14 @@ class _Evaluation:
 
 
 _Part = _Selection | _Evaluation
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """The parts of the query that a counter needs: the counter itself, and its family (which may be the same parts)."""
+
+    own: tuple[_Part, ...] = ()
+    family: tuple[_Part, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +126,8 @@ class Batch:
         for request in asked:
             for counter in request.counters:
                 for labels in request.versions.values():
-                    for part in _parts(counter, request.since, tuple(sorted(labels)), time, scrape_interval):
+                    needed = _parts(counter, request.since, tuple(sorted(labels)), time, scrape_interval)
+                    for part in (*needed.own, *needed.family):
                         wanted = parts.setdefault(part, _Wanted())
                         wanted.metrics.add(counter.metric or "")
                         for label, value in labels.items():
@@ -125,15 +152,22 @@ class Batch:
 
     def answers(self, rows: Iterable[Row]) -> list[Snapshot | ProviderError]:
         """What the rows say to each request, in their order."""
-        found = self._sorted(rows)
-        numbers = {part: number for number, part in enumerate(self.parts)}
-        return [_Answer(self, request, found, numbers).given() for request in self.requests]
+        return [answer.given() for answer in self._answers(rows)]
+
+    def lacking(self, rows: Iterable[Row]) -> list[tuple[CounterQuery, ...]]:
+        """For each request the plain counters of which no version shows anything, not even of their family."""
+        return [answer.lacking() for answer in self._answers(rows)]
 
     def halves(self) -> tuple[Batch, Batch]:
         """The same in two queries."""
         middle = len(self.requests) // 2
         first, second = self.requests[:middle], self.requests[middle:]
         return self.of(first, self.time, self.scrape_interval), self.of(second, self.time, self.scrape_interval)
+
+    def _answers(self, rows: Iterable[Row]) -> list[_Answer]:
+        found = self._sorted(rows)
+        numbers = {part: number for number, part in enumerate(self.parts)}
+        return [_Answer(self, request, found, numbers) for request in self.requests]
 
     def _sorted(self, rows: Iterable[Row]) -> _Found:
         """The rows by part, metric and version; without those that are not a number."""
@@ -144,29 +178,37 @@ class Batch:
                 continue
             labels, number = row.labels, int(row.labels.get(PART, 0))
             part = parts[number]
-            computed = isinstance(part, _Evaluation)
-            instance = COMPUTED if computed else _named(*[labels.get(name, "") for name in INSTANCE])
-            metric = "" if computed else labels.get("__name__", "")
-            values = tuple([labels.get(name, "") for name in part.labels])
-            found.setdefault((number, metric), {}).setdefault(values, []).append(_Count(instance, row.value))
+            if isinstance(part, _Evaluation):
+                metric, values, count = "", _values(labels, part.labels), _Count(COMPUTED, row.value)
+            else:
+                metric, count = labels.get("__name__", ""), _Count(_instance(labels, part), row.value)
+                values = workload_of(labels) if part.pods else _values(labels, part.labels)
+            found.setdefault((number, metric), {}).setdefault(values, []).append(count)
         return found
 
 
-def _parts(counter: CounterQuery, since: float, labels: Labels, time: float, scrape_interval: float) -> Sequence[_Part]:
-    """The parts that a counter needs: first the counter itself, last its family (which may be the same)."""
+def _values(labels: Mapping[str, str], names: Labels) -> Labels:
+    return tuple([labels.get(name, "") for name in names])
+
+
+def _parts(counter: CounterQuery, since: float, labels: Labels, time: float, scrape_interval: float) -> _Parts:
+    """The parts that a counter needs; none as long as it cannot be asked for."""
     if counter.metric is not None:
         return _selections(counter, labels)
     seconds = int(time - math.floor(since))  # whole seconds, so that the range begins at the same moment every time
     if seconds < READY * scrape_interval:
-        return ()
-    return (_Evaluation(rendered(counter.template, seconds, labels), labels),)
+        return _Parts()
+    evaluation = (_Evaluation(rendered(counter.template, seconds, labels), labels),)
+    return _Parts(evaluation, evaluation)
 
 
 @lru_cache(maxsize=4096)
-def _selections(counter: CounterQuery, labels: Labels) -> tuple[_Selection, _Selection]:
-    own, wide = (tuple(sorted(map(written, matchers))) for matchers in (counter.matchers, family(counter)))
-    itself = _Selection(own, labels)
-    return itself, itself if own == wide else _Selection(wide, labels)
+def _selections(counter: CounterQuery, labels: Labels) -> _Parts:
+    own, wide = (
+        tuple(sorted(written(spelled(m)) for m in matchers)) for matchers in (counter.matchers, family(counter))
+    )
+    ways = (False, True) if may_name_pods(counter, labels) else (False,)
+    return _Parts(*(tuple(_Selection(matchers, labels, pods) for pods in ways) for matchers in (own, wide)))
 
 
 def _promql(number: int, part: _Part, wanted: _Wanted) -> str:
@@ -183,18 +225,27 @@ def _sum(part: _Selection, wanted: _Wanted) -> str:
 
 
 def _selector(part: _Selection, wanted: _Wanted) -> str:
-    versions = (written(one_of(label, wanted.values[label])) for label in part.labels)
-    return f"{{{','.join((written(one_of('__name__', wanted.metrics)), *part.matchers, *versions))}}}"
+    values = (wanted.values[label] for label in part.labels)
+    versions = of_pods(*values) if part.pods else map(one_of, part.labels, values)
+    return f"{{{','.join((written(one_of('__name__', wanted.metrics)), *part.matchers, *map(written, versions)))}}}"
+
+
+def _instance(labels: Mapping[str, str], part: _Selection) -> str | None:
+    """Who has counted. What a pod says of itself and what it says of a version by name are two counts."""
+    who = [labels.get(name, "") for name in INSTANCE]
+    return _named(*who, "pod") if part.pods else _named(*who)
 
 
 @lru_cache(maxsize=16384)
 def _named(*who: str) -> str | None:
-    """A short name of a process; it is kept in the status of an experiment as long as the process counts.
+    """A short name of a process, and of what else is told apart at it.
 
-    None when the labels that would tell it from others have been summed away.
+    It is kept in the status of an experiment as long as the process counts. None when the labels that would tell it
+    from others have been summed away.
     """
-    known = process(dict(zip(INSTANCE, who, strict=True)))
-    return None if known is None else hashlib.blake2b(known.encode(), digest_size=8).hexdigest()
+    known = process(dict(zip(INSTANCE, who, strict=False)))
+    more = who[len(INSTANCE) :]
+    return None if known is None else hashlib.blake2b("\n".join((known, *more)).encode(), digest_size=8).hexdigest()
 
 
 class _Answer:
@@ -225,17 +276,27 @@ class _Answer:
         shown = frozenset(counter.name for counter, family in families if _shown(counter, family, seen))
         return Snapshot(self._batch.time, tuple(series), shown)
 
+    def lacking(self) -> tuple[CounterQuery, ...]:
+        """The plain counters of which no version shows anything."""
+        versions = self._request.versions.values()
+        return tuple(
+            counter
+            for counter in self._request.counters
+            if counter.metric is not None and not any(any(self._counts(counter, labels)) for labels in versions)
+        )
+
     def _counts(self, counter: CounterQuery, labels: Mapping[str, str]) -> tuple[Sequence[_Count], Sequence[_Count]]:
         """A version's counts of the counter itself, and of its family."""
         names = tuple(sorted(labels))
-        parts = _parts(counter, self._request.since, names, self._batch.time, self._batch.scrape_interval)
-        if not parts:
-            return (), ()
-        values, metric = tuple([labels[name] for name in names]), counter.metric or ""
-        own = self._found.get((self._numbers[parts[0]], metric), {}).get(values, ())
-        if parts[-1] is parts[0]:
-            return own, own
-        return own, self._found.get((self._numbers[parts[-1]], metric), {}).get(values, ())
+        needed = _parts(counter, self._request.since, names, self._batch.time, self._batch.scrape_interval)
+        values = _values(labels, names)
+        own = self._in(needed.own, counter, values)
+        return own, own if needed.own == needed.family else self._in(needed.family, counter, values)
+
+    def _in(self, parts: tuple[_Part, ...], counter: CounterQuery, values: Labels) -> Sequence[_Count]:
+        """What these parts have of a counter for the version of these label values."""
+        found = (self._found.get((self._numbers[part], counter.metric or ""), {}).get(values, ()) for part in parts)
+        return [count for counts in found for count in counts]
 
 
 def _shown(counter: CounterQuery, family: Mapping[str, Sequence[_Count]], seen: Mapping[str, Set[str | None]]) -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from serin.ports import CounterQuery, Matcher
 
@@ -26,6 +27,21 @@ _ISTIO = frozenset({
 """What happened, in Istio's telemetry: every series of every standard metric has these."""
 
 _META = re.compile(r"[\\.+*?()|\[\]{}^$]")
+
+WORKLOAD = ("destination_workload", "destination_workload_namespace")
+"""The labels that tell versions of kind Deployment apart."""
+
+_PODS = ("pod", "kubernetes_pod_name")
+_NAMESPACES = ("namespace", "kubernetes_namespace")
+"""What discovery in Kubernetes is usually told to call a pod and its namespace; the second of each in older files."""
+
+_WORD = "[bcdfghjklmnpqrstvwxz2456789]"
+_OF_A_DEPLOYMENT = f"-{_WORD}{{6,10}}-{_WORD}{{5}}"
+"""What follows the name of a Deployment (up to 46 characters) in the names of its pods: the hash of the template and
+five characters, both of Kubernetes' alphabet without vowels. (The hash is a number of 32 bits; one that gives fewer
+than six characters comes once in 40,000 templates, and is not recognized.)"""
+
+_POD_NAME = re.compile(f"(.+){_OF_A_DEPLOYMENT}")
 
 
 def selects_source(matcher: Matcher) -> bool:
@@ -67,6 +83,59 @@ def process(labels: Mapping[str, str]) -> str | None:
     return "\n".join(labels.get(label, "") for label in INSTANCE)
 
 
+def may_name_pods(counter: CounterQuery, labels: Sequence[str]) -> bool:
+    """Whether series of a counter may name the pod of a version instead of having these version labels.
+
+    Never Istio's: they name the version always, and the pods of its proxies are who asks, not who is asked.
+    """
+    return tuple(labels) == WORKLOAD and not (counter.metric or "").startswith("istio_")
+
+
+def of_pods(workloads: Iterable[str], namespaces: Iterable[str]) -> tuple[Matcher, ...]:
+    """Matchers of the series that name no version, but the pod that shows them: a pod of one of these Deployments.
+
+    A series with no label at all that names a pod fits, too; `workload_of` does not know whose it is.
+    """
+    names, spaces = (f"({_alternatives(each)})" for each in (workloads, namespaces))
+    return (
+        Matcher(WORKLOAD[0], "=", ""),
+        *(Matcher(label, "=~", f"{names}{_OF_A_DEPLOYMENT}|") for label in _PODS),
+        *(Matcher(label, "=~", f"{spaces}|") for label in _NAMESPACES),
+    )
+
+
+def workload_of(labels: Mapping[str, str]) -> tuple[str, str]:
+    """The Deployment, and its namespace, whose pod a series names; empty where it names none."""
+    pod, space = (next(filter(None, map(labels.get, known)), "") for known in (_PODS, _NAMESPACES))
+    found = _POD_NAME.fullmatch(pod)
+    return (found[1], space) if found and space else ("", "")
+
+
+def spelled(matcher: Matcher) -> Matcher:
+    """An edge of a histogram in each of its spellings.
+
+    Prometheus 3 writes `500.0` of what the page calls `500`, and so does the OpenMetrics format; metric definitions
+    have what was there when they were written.
+    """
+    if matcher.label not in _CUT or matcher.op != "=":
+        return matcher
+    try:
+        edge = float(matcher.value)
+    except ValueError:
+        return matcher
+    if not math.isfinite(edge):
+        return matcher
+    long = _as_go(edge)
+    return one_of(matcher.label, (matcher.value, long, long.removesuffix(".0")))
+
+
+def _as_go(number: float) -> str:
+    """The shortest text of a number as Prometheus 3 writes it: with `.0`, or with an exponent from a million on."""
+    if number == 0.0 or 1e-4 <= abs(number) < 1e6:
+        return repr(number)
+    return next(text for digits in range(17) if float(text := f"{number:.{digits}e}") == number)
+
+
 def quoted(value: str) -> str:
     """A string of PromQL. JSON's escapes are Go's."""
     return json.dumps(value, ensure_ascii=False)
@@ -82,4 +151,8 @@ def one_of(label: str, values: Iterable[str]) -> Matcher:
     known = sorted(set(values))
     if len(known) == 1:
         return Matcher(label, "=", known[0])
-    return Matcher(label, "=~", "|".join(_META.sub(r"\\\g<0>", value) for value in known))
+    return Matcher(label, "=~", _alternatives(known))
+
+
+def _alternatives(values: Iterable[str]) -> str:
+    return "|".join(_META.sub(r"\\\g<0>", value) for value in sorted(set(values)))

@@ -21,6 +21,7 @@ from serin.adapters.prometheus.auth import Auth
 from serin.adapters.prometheus.batch import Batch
 from serin.adapters.prometheus.client import Client, Limits, Refused
 from serin.adapters.prometheus.computed import why_no_count
+from serin.adapters.prometheus.missing import explained
 from serin.adapters.prometheus.past import history
 from serin.core.observation import Snapshot
 from serin.errors import InvalidInput, ProviderError, SerinError
@@ -240,7 +241,7 @@ class PrometheusMetrics:
 
     async def _answers(self, batch: Batch) -> list[_Answer]:
         rows = await self._client.query(batch.query, batch.time) if batch.query else []
-        return list(batch.answers(rows))
+        return list(await explained(self._client, batch, rows, batch.answers(rows)))
 
 
 def _key(request: ReadRequest) -> _Key:

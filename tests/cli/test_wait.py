@@ -85,6 +85,14 @@ def test_all_of_a_selection_are_waited_for(cli: Cli, home: FakeHome) -> None:
     assert cli("wait", "--for=condition=Ready", "pods", "--all", "--timeout=0s").code == 8
 
 
+def test_what_is_waited_for_in_vain_says_why_it_is_not_so(cli: Cli, home: FakeHome) -> None:
+    why = {"type": "Ready", "status": "False", "message": "exited with code 4; last words: no such model"}
+    home.seed(pod("one", "v1", phase="Running", conditions=[{"type": "PodScheduled", "status": "True"}, why]))
+    result = cli("wait", "--for=condition=Ready", "pod/one", "--timeout=0s")
+    assert result.code == 8
+    assert result.err.endswith("on pods/one; it says 'exited with code 4; last words: no such model'\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [

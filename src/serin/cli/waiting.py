@@ -87,7 +87,11 @@ def condition(type_: str, status: str) -> Met:
 
 
 def _late(kind: Kind, name_: str, latest: Object | None) -> Timeout:
-    """kubectl's words, and how things stand."""
-    message = dig(latest, "status", "message") or dig(latest, "status", "phase")
+    """kubectl's words, and how things stand: in the object's own words, or those of a condition that is not met."""
+    conditions = dig(latest, "status", "conditions") or ()
+    unmet = next(
+        (each["message"] for each in conditions if each.get("status") == "False" and each.get("message")), None
+    )
+    message = dig(latest, "status", "message") or unmet or dig(latest, "status", "phase")
     state = "; it is not there" if latest is None else f"; it says '{message}'" if message else ""
     return Timeout(f"timed out waiting for the condition on {kind.plural}/{name_}{state}")

@@ -160,7 +160,8 @@ def _competing(seen: _Seen, standing: Standing, told: CriterionAssessment, out: 
     rivals = [v for v in seen.alive if v != standing.version]
     if not rivals or out or decide.is_performance(seen.plan):
         return told
-    wins = {v: standing.beaten.get(v, contest.nats(seen.plan, seen.state.duels, standing.version, v)) for v in rivals}
+    duels, beaten = seen.state.duels, standing.beaten
+    wins = {v: beaten[v] if v in beaten else contest.nats(seen.plan, duels, standing.version, v) for v in rivals}
     open_ = [seen.plan.name(v) for v in rivals if v not in standing.beaten]
     return replace(
         told,

@@ -64,7 +64,7 @@ def beaten(plan: Plan, duels: Duels, before: Beaten) -> dict[str, dict[str, floa
     """
     criterion, needed = plan.reward, budget(plan).winner
     found: dict[str, dict[str, float]] = {}
-    if criterion is None:
+    if criterion is None or not duels:
         return found
     for v, u in pairs(plan.ids):
         if key(v, u) not in duels:

@@ -65,7 +65,7 @@ class Beta(Posterior):
 
     def cdf(self, x: Array) -> Array:
         """P(value <= x)."""
-        return np.asarray(special.betainc(self.a, self.b, np.clip(x, 0.0, 1.0)))
+        return np.asarray(special.betainc(self.a, self.b, np.minimum(np.maximum(x, 0.0), 1.0)))
 
     def pdf(self, x: Array) -> Array:
         """Density; 0 outside (0, 1)."""
@@ -191,6 +191,7 @@ def probability_of_beating(own: Posterior, baseline: Posterior, lower_is_better:
     return probability_of_satisfying(own, 1.0, lower_is_better, baseline)
 
 
+@lru_cache(maxsize=1024)
 def improvement(own: Posterior, baseline: Posterior, lower_is_better: bool, level: float = 0.95) -> Interval | None:
     """Central credible interval of the improvement over the baseline in percent; positive is better.
 
@@ -229,9 +230,12 @@ def _where(chance: Callable[[float], float], wanted: float, start: float, step: 
     """Where a rising chance is `wanted`, looked for from `start` on by its normal score, which is nearly straight."""
     target = float(special.ndtri(wanted))
 
-    @lru_cache(maxsize=8)  # the ends are asked for more than once
+    known: dict[float, float] = {}  # the ends are asked for more than once
+
     def over(t: float) -> float:
-        return float(special.ndtri(min(max(chance(t), 1e-15), 1.0 - 1e-15))) - target
+        if t not in known:
+            known[t] = float(special.ndtri(min(max(chance(t), 1e-15), 1.0 - 1e-15))) - target
+        return known[t]
 
     near, far = start, max(start + 2.0 * step, least)
     for _ in range(60):

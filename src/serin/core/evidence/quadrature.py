@@ -38,9 +38,10 @@ def quadrature(cuts: Sequence[Array]) -> tuple[Array, Array]:
     places = np.array([np.interp(edges, own, _PLACES) for own in cuts])
     steps = np.maximum.reduce(places[:, 1:] - places[:, :-1], axis=0)
     along = [0.0, *np.where(steps > 0.0, steps, 1.0).cumsum().tolist()]
-    kept, last = [0], len(along) - 1
-    while kept[-1] < last:
-        kept.append(max(bisect_right(along, along[kept[-1]] + _CELLS) - 1, kept[-1] + 1))
+    at, kept = 0, [0]
+    while at < len(along) - 1:
+        at = max(bisect_right(along, along[at] + _CELLS) - 1, at + 1)
+        kept.append(at)
     edges = edges[kept]
     half = 0.5 * (edges[1:] - edges[:-1])
     x = (edges[:-1] + half)[:, None] + half[:, None] * _NODES

@@ -41,6 +41,18 @@ def test_a_running_pod_that_is_ready_says_where():
     assert status["containerStatuses"][0]["state"] == {"running": {"startedAt": stamp(NOW)}}
 
 
+def test_a_pod_that_the_gateway_does_not_lead_to_yet_is_not_ready_though_its_container_is():
+    status = pod_status(pod(deployment(), "a"), Life(address="127.64.0.2", running=NOW, ready=True, awaited=True), NOW)
+    assert condition(status, "ContainersReady")["status"] == "True"
+    assert (condition(status, "Ready")["status"], condition(status, "Ready")["reason"]) == (
+        "False",
+        "ReadinessGatesNotReady",
+    )
+    why = trouble({**pod(deployment(), "a"), "status": status})
+    assert why is not None
+    assert why.endswith(": the gateway does not lead to it yet")
+
+
 def test_a_condition_keeps_the_time_of_its_last_change():
     made = pod(deployment(), "a", since=NOW - 100)
     same = pod_status(made, Life(), NOW)

@@ -12,10 +12,12 @@ from functools import partial
 import pytest
 
 from serin.adapters.local.processes import pod as pod_life
+from serin.adapters.local.processes import pods
 from serin.load.plan import LoadPlan, parse_target
 from serin.load.stream import Load
 from serin.ports import DEPLOYMENT, POD, VIRTUAL_SERVICE, Object
 from tests.adapters.envoy.conftest import house
+from tests.adapters.envoy.stopped import stopped_worker
 from tests.adapters.processes import programs
 from tests.adapters.processes.manifests import deployment
 from tests.adapters.processes.running import Home, until
@@ -79,6 +81,38 @@ async def served(url: str) -> bool:
     async with traffic(url, count=1) as load:
         await until(lambda: load.report().sent == 1)
     return load.report().failed == 0
+
+
+async def test_a_pod_is_ready_only_when_the_gateway_leads_to_it(tmp_path):
+    async with house(tmp_path / "gateway") as gateway:
+        home = Home(tmp_path, gateway.objects, dataplane=gateway.plane)
+        await gateway.seed(SERVICE, GATEWAY, ROUTE)
+        assert gateway.proxy.instance is not None
+        async with home:
+            with stopped_worker(gateway.proxy.instance.pid):
+                await home.apply(deployment(container=PROBE))
+                await until(lambda: has_condition(home, "ContainersReady"))
+                for _ in range(10):
+                    await asyncio.sleep(0.02)
+                    assert not await has_condition(home, "Ready")
+            await until(lambda: has_condition(home, "Ready"))
+            assert await served(f"http://127.0.0.1:{gateway.port}")
+
+
+async def test_a_pod_behind_no_service_is_ready_and_one_without_a_gateway_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(pod_life, "TAKEN_WITHIN", 0.5)
+    async with house(tmp_path / "gateway") as gateway:
+        home = Home(tmp_path, gateway.objects, dataplane=gateway.plane)
+        async with home:
+            await home.apply(deployment())
+            await home.ready()
+            await gateway.proxy.stop(0.0)
+            await home.scale("web", 2)
+            await home.ready(2)
+
+
+async def has_condition(home: Home, kind: str) -> bool:
+    return any((pods.condition(pod, kind) or {}).get("status") == "True" for pod in await home.pods())
 
 
 async def test_a_rolling_replacement_under_load_loses_no_request_and_waits_for_no_grace_period(tmp_path):

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from serin.adapters.local.envoy import telemetry
 from serin.adapters.local.envoy.model import identity
 from serin.adapters.local.envoy.proxy import Proxy
-from serin.adapters.local.envoy.translator import Translator
+from serin.adapters.local.envoy.translator import Applied, Translator
 from serin.adapters.local.envoy.workloads import backend
 from serin.errors import Unreachable
 from serin.ports import DESTINATION_RULE, POD, Object, Objects
@@ -34,6 +34,8 @@ class LocalDataPlane:
         self._proxy = proxy
         self._monotonic = monotonic
         self._silent_since: float | None = None
+        self._looked_at: Applied | None = None
+        self._ready: frozenset[str] = frozenset()
 
     async def applied(self, rule: Object) -> bool:
         """Whether Envoy has acknowledged what is made of this spec and of the DestinationRules as they stand now."""
@@ -59,10 +61,21 @@ class LocalDataPlane:
         self._silent_since = None
         return not any(int(value) for value in active.values())
 
+    async def pod_taken(self, address: str) -> bool:
+        """Whether every route that leads to the pod at this address leads to it now, if there is any."""
+        applied = self._translator.applied
+        if applied is None or not self._proxy.running:
+            return False
+        if applied is not self._looked_at:  # asked often, by each pod that starts
+            pods = [backend(obj) for obj in applied.objects.values() if obj["kind"] == POD.name]
+            self._looked_at = applied
+            self._ready = frozenset(pod.address for pod in pods if pod is not None and pod.ready)
+        return address in self._ready
+
     async def pod_idle(self, address: str) -> bool:
         """Whether a pod, by its IP, is offered no new request and has none under way.
 
-        Ask after the Pod's Ready condition is false, or its deletionTimestamp set.
+        Ask after the Pod's ContainersReady condition is false, or its deletionTimestamp set.
         """
         applied = self._translator.applied
         if applied is None or not await self._proxy.applied(applied.version):

@@ -73,7 +73,8 @@ def backend(pod: Object) -> Backend | None:
     if not address or status.get("phase") in ("Succeeded", "Failed"):
         return None
     conditions = {c.get("type"): c.get("status") for c in status.get("conditions") or ()}
-    serving = conditions.get("Ready") == "True"
+    # Not by `Ready`: that waits in its turn for the proxy to lead to the Pod.
+    serving = conditions.get("ContainersReady", conditions.get("Ready")) == "True"
     containers = (pod.get("spec") or {}).get("containers") or ()
     return Backend(
         name=meta["name"],

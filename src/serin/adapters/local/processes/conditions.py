@@ -14,6 +14,8 @@ from serin.api.times import epoch, stamp
 from serin.ports import Object
 
 PROGRESS_DEADLINE = 600.0
+AWAITED = ("ReadinessGatesNotReady", "the gateway does not lead to it yet")
+"""Why a Pod whose container is ready is not; the reason is Kubernetes'."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,8 @@ class Life:
 
     running    since when; None: it does not run
     waiting    reason and message while it does not
+    ready      it could answer requests: its container is ready
+    awaited    but the proxies do not lead to it yet, and so the Pod is not
     not_ready  reason and message why it takes no requests
     last       the state of the run before
     exposed    who could reach it from outside, as a message; empty when nobody can
@@ -59,6 +63,7 @@ class Life:
     running: float | None = None
     waiting: tuple[str, str] = ("ContainerCreating", "")
     ready: bool = False
+    awaited: bool = False
     not_ready: tuple[str, str] = ("ContainersNotReady", "not started yet")
     restarts: int = 0
     last: Object = field(default_factory=dict)
@@ -97,8 +102,12 @@ def pod_status(pod: Object, life: Life, now: float) -> Object:
         state: Object = {"running": {"startedAt": stamp(life.running)}}
     else:
         state = {"waiting": _reasoned(life.waiting)}
-    ready = {"type": "Ready", "status": "True"} if life.ready else _not("Ready", life.not_ready)
-    conditions = [ready, {"type": "PodScheduled", "status": "True"}]
+    why = AWAITED if life.ready and life.awaited else life.not_ready
+    conditions: list[Object] = [
+        _true("Ready") if life.ready and not life.awaited else _not("Ready", why),
+        _true("ContainersReady") if life.ready else _not("ContainersReady", life.not_ready),
+        _true("PodScheduled"),
+    ]
     if life.exposed:
         conditions.append(_not("ListensOnLoopbackOnly", ("ListensEverywhere", life.exposed)))
     return {
@@ -125,6 +134,10 @@ def pod_status(pod: Object, life: Life, now: float) -> Object:
 
 def _reasoned(reason: tuple[str, str]) -> Object:
     return {"reason": reason[0], **({"message": reason[1]} if reason[1] else {})}
+
+
+def _true(kind: str) -> Object:
+    return {"type": kind, "status": "True"}
 
 
 def _not(kind: str, reason: tuple[str, str]) -> Object:

@@ -33,6 +33,10 @@ class Backoff:
 class PodTraffic(Protocol):
     """A data plane that also knows single Pods."""
 
+    async def pod_taken(self, address: str) -> bool:
+        """Whether the proxies go by the readiness of the Pod at this address, be there a route to it or not."""
+        ...
+
     async def pod_idle(self, address: str) -> bool:
         """Whether the Pod at this address is offered no new request and has none under way."""
         ...

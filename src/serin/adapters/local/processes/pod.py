@@ -1,5 +1,7 @@
 """One Pod's life: prepare, start, probe, restart with growing pauses, and the graceful end.
 
+The beginning: when the probe succeeds the container is ready (`ContainersReady`), which the proxies go by; when they
+lead to it the Pod is (`Ready`), so that whoever waits for it can send a request at once.
 The end: the proxies leave the Pod; the last one behind a route answers on until the route has left it, for HANDOVER
 seconds at most; requests under way are answered; SIGTERM; after the grace period SIGKILL; and only then the object goes
 (its finalizer is ours).
@@ -26,6 +28,8 @@ from serin.ports import POD, Object, Severity
 GRACE = 30.0
 HANDOVER = 5.0
 """Seconds in which whoever steers the traffic is expected to move it away from a version that is being deleted."""
+TAKEN_WITHIN = 10.0
+"""Seconds in which the proxies are expected to lead to a Pod whose container is ready."""
 _PATIENCE = 5.0
 
 
@@ -173,10 +177,22 @@ class PodRunner:
         if self._process and (found := addresses.listening_elsewhere(self._process.members())):
             exposed = f"listens on {', '.join(found)}, reachable from other machines; let it listen on $(POD_IP)"
         self._served = True
-        self._show(ready=True, exposed=exposed)
+        self._show(ready=True, awaited=isinstance(self._ground.dataplane, PodTraffic), exposed=exposed)
+        await self._taken_by_proxies()
+        self._show(awaited=False)
         await self._tell("Ready", f"ready after {self._ground.clock.now() - (self._life.running or 0):.1f} s")
         if exposed:
             await self._tell("ListensEverywhere", exposed, Severity.WARNING)
+
+    async def _taken_by_proxies(self) -> None:
+        """Until the proxies go by it, or the patience with them is over: a gateway that is away ends no Pod."""
+        clock, proxies = self._ground.clock, self._ground.dataplane
+        assert self._life.address is not None
+        deadline = clock.now() + TAKEN_WITHIN
+        while isinstance(proxies, PodTraffic) and not await proxies.pod_taken(self._life.address):
+            if clock.now() >= deadline:
+                return
+            await clock.sleep(0.02)
 
     async def not_ready(self, why: str, *, fell: bool) -> None:
         """As `Watched.not_ready`."""

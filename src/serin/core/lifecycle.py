@@ -67,17 +67,10 @@ def observe(plan: Plan, state: State, snapshot: Snapshot) -> tuple[State, Decisi
     if state.ended or (state.read is not None and snapshot.time <= state.read):
         return state, None
     found = increments(state.last, snapshot, plan.ids, [c.measure for c in plan.criteria])
-    state = replace(
-        state,
-        iterated=snapshot.time if state.last is None else state.iterated,  # what is counted is counted since the origin
-        read=snapshot.time,
-        last=origin(state.last, snapshot, found),
-        gaps=0 if found.gap is None else state.gaps + 1,
-        gap=found.gap or "",
-    )
+    last = origin(state.last, snapshot, found)
     if found.gap is not None:
-        return state, None
-    state, evidence = _absorbed(plan, state, found)
+        return replace(state, read=snapshot.time, last=last, gaps=state.gaps + 1, gap=found.gap), None
+    state, evidence = _absorbed(plan, state, found, last)
     harms = {v: decide.proven_harm(plan, evidence[v], evidence[BASELINE]) for v in _alive(plan, state)}
     proven = {v: harm for v, harm in harms.items() if harm is not None}
     if not proven:
@@ -174,8 +167,13 @@ def _alive(plan: Plan, state: State) -> list[str]:
     return [v for v in plan.ids if v != BASELINE and v not in state.rolled_back]
 
 
-def _absorbed(plan: Plan, state: State, found: Increments) -> tuple[State, dict[str, dict[str, Evidence]]]:
-    """One reading's increments added to the totals and taken into the evidence; the state, and its evidence."""
+def _absorbed(
+    plan: Plan, state: State, found: Increments, last: Snapshot
+) -> tuple[State, dict[str, dict[str, Evidence]]]:
+    """One reading's increments added to the totals and taken into the evidence; the state, and its evidence.
+
+    last   what the next reading is to be compared with
+    """
     requests = {v: counts.get(plan.requests, 0.0) for v, counts in found.counts.items()}
     evidence = evidence_of(plan, state)
     learning = [v for v in plan.ids if v not in state.rolled_back and _warm(plan, state, v, found)]
@@ -193,6 +191,11 @@ def _absorbed(plan: Plan, state: State, found: Increments) -> tuple[State, dict[
     duels = contest.updated(plan, state.duels, learning, found.counts, found.seconds) if comparable else state.duels
     state = replace(
         state,
+        iterated=found.time if state.last is None else state.iterated,  # what is counted is counted since the origin
+        read=found.time,
+        last=last,
+        gaps=0,
+        gap="",
         totals=_added(state.totals, {v: {plan.requests: n} for v, n in requests.items()}),
         fresh=_added(state.fresh, found.counts),
         requested={**state.requested, **{v: found.time for v, n in requests.items() if n > 0.0}},

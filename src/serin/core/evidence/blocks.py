@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -39,9 +39,11 @@ SILENCE = 60.0
 """Seconds of silence of one version after which an open block is no comparison at the same time any more."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Track:
     """Sums over closed blocks, from each of STARTS on, and how much neighbouring blocks resemble each other.
+
+    Without slots: until the next block closes every reading asks for the same, by the hash of these sums.
 
     blocks        closed so far
     sums          for each start that has come: (Sxx, Sxz, Szz, Sxv, Szv, Svv)
@@ -87,7 +89,14 @@ class Track:
         score = float(ndtri(stdtr(self.blocks - 1, (point.z - point.v * szv / svv) / spread)))
         return min(max(score, -_CLIP), _CLIP)
 
-    @property
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.blocks, self.sums, self.product, self.square, self.last))
+
+    @cached_property
     def inflation(self) -> float:
         """k = (1+r)/(1-r): how many blocks count as one. r is shrunk to 0 and clipped to [0, 0.8]; a heuristic."""
         if self.blocks < _GUARDED:

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import aclosing, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx2
@@ -30,7 +31,7 @@ from serin.ports import CONFIG_MAP, DEPLOYMENT, POD, Object
 
 pytestmark = pytest.mark.real
 
-PATIENCE = 30.0
+PATIENCE = 120.0
 
 PROGRAM = """
 import os, sys, time
@@ -236,9 +237,9 @@ def test_a_killed_home_leaves_nothing_running_and_goes_on_with_everything(homes:
     before = ask(folder, "list", DEPLOYMENT)
     os.kill(status["pid"], signal.SIGKILL)
     children = [status["pid"], status["gateway"]["pid"], pod["pid"]]
-    eventually("the children are gone", lambda: not any(map(alive, children)), 10.0)
-    eventually("the port is free", lambda: is_free(port), 10.0)
-    eventually("nobody listens", lambda: "no home is running" in refusal(folder), 10.0)
+    eventually("the children are gone", lambda: not any(map(alive, children)))
+    eventually("the port is free", lambda: is_free(port))
+    eventually("nobody listens", lambda: "no home is running" in refusal(folder))
     assert Paths(folder).socket.exists()
 
     status = homes.up()
@@ -288,7 +289,7 @@ def test_a_home_may_lie_deep(homes: Homes) -> None:
     ask(folder, "apply", manifests("v1"))
     assert eventually("the gateway answers", lambda: answer(status)) == "v1"
     os.kill(status["pid"], signal.SIGKILL)
-    eventually("it is gone", lambda: not alive(status["pid"]), 10.0)
+    eventually("it is gone", lambda: not alive(status["pid"]))
     assert homes.up(deep)["state"] == "running"
     assert lifecycle.down(folder)
 
@@ -381,10 +382,22 @@ def test_a_second_interrupt_ends_at_once_and_leaves_nothing(homes: Homes) -> Non
         process.send_signal(signal.SIGINT)
         eventually("it ends", lambda: lifecycle.status(folder)["state"] == "ending")
         process.send_signal(signal.SIGINT)
-        assert process.wait(5.0) == 130
+        assert process.wait(PATIENCE) == 130
     asking.join()
-    eventually("the children are gone", lambda: not alive(pod["pid"]) and not alive(status["gateway"]["pid"]), 10.0)
+    eventually("the children are gone", lambda: not alive(pod["pid"]) and not alive(status["gateway"]["pid"]))
     assert is_free(port)
+
+
+def test_who_interrupts_the_start_is_told_that_it_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: SimpleNamespace(wait=lambda: 0))
+    monkeypatch.setattr(lifecycle, "_listened", interrupted)
+    said: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        lifecycle.up(tmp_path / "home", say=said.append)
+    assert said == [f"the home in {tmp_path / 'home'} goes on starting; 'serin down' ends it"]
 
 
 def test_status_tells_of_pods_that_cannot_run(homes: Homes) -> None:

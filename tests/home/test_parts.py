@@ -53,6 +53,13 @@ async def test_a_healthy_part_runs_until_it_is_ended(keep: Callable[[Part], Part
     assert part.to_json() == {"name": "engine", "state": "running", "since": 1000.0, "restarts": 0, "error": None}
 
 
+async def test_a_part_that_was_asked_to_end_has_not_failed(keep: Callable[[Part], Part], clock: FakeClock) -> None:
+    faulty = Faulty(None)
+    part = keep(Part("processes", faulty.run, ends=True))
+    await clock.advance(100.0)
+    assert (part.state, part.error, part.restarts, faulty.starts) == (State.ENDED, None, 0, 1)
+
+
 @pytest.mark.parametrize(
     ("failure", "sentence"),
     [

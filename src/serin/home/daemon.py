@@ -119,9 +119,10 @@ class Daemon:
         gateway = EnvoyMetrics(AdminPage(self._proxy), lambda: self._proxy.instance, clock.now)
         metrics = LocalMetrics(gateway, ApplicationMetrics(objects, self._pages, clock.now))
         self._engine = Engine(objects, metrics, clock, sink, data_plane, recorder=self._recordings)
+        self._processes = Part("processes", self._supervisor.run)
         self._parts = [
             Part("gateway", self._translator.run),
-            Part("processes", self._supervisor.run),
+            self._processes,
             Part("engine", self._engine.run),
             Part("history", lambda: gateway.keep(clock)),
         ]
@@ -186,6 +187,7 @@ class Daemon:
         """Nobody decides any more; requests under way are answered; the processes are ended."""
         await end([keeping["engine"], keeping["gateway"]])
         await self._proxy.stop(_ANSWERED_WITHIN)
+        self._processes.ends = True
         stopping = asyncio.create_task(self._supervisor.stop(_ENDED_WITHIN))
         await asyncio.wait([stopping], timeout=_ENDED_WITHIN + 5.0)
         await end([keeping["processes"], stopping])

@@ -170,6 +170,9 @@ def _spawned(paths: Paths, words: list[str], say: Say) -> Object:
             os.close(writing)
         starting.wait()  # it forks, so that the home is nobody's child
         return _listened(paths, reading, say)
+    except KeyboardInterrupt:
+        say(f"the home in {paths.folder} goes on starting; 'serin down' ends it")
+        raise
     except OSError as error:
         raise StorageError(f"the home in {paths.folder} cannot be started ({error.strerror})") from None
     finally:

@@ -30,8 +30,9 @@ class State(StrEnum):
 
 @dataclass(slots=True)
 class Part:
-    """One part. `run` goes on until it is cancelled; returning is a failure, too.
+    """One part. `run` goes on until it is cancelled; returning is a failure, too, unless the part `ends`.
 
+    ends      it was asked to end by itself
     since     epoch seconds of the last change of `state`
     error     why it failed last, as a sentence; None while it never did
     """
@@ -42,6 +43,7 @@ class Part:
     since: float = 0.0
     restarts: int = 0
     error: str | None = None
+    ends: bool = False
 
     async def keep_going(self, clock: Clock) -> None:
         """Run it, and again after a pause that grows, until cancelled."""
@@ -52,6 +54,8 @@ class Part:
                 self.state, self.since = State.RUNNING, began
                 try:
                     await self.run()
+                    if self.ends:
+                        return
                     self.error = "it ended by itself"
                 except (Exception, SystemExit) as error:
                     self.error = _sentence(error)

@@ -26,7 +26,7 @@ class Watch(AsyncIterator[Event]):
         self._namespace = namespace
         self._present: list[Object] = []
         self._synced = False
-        self._pending: dict[str, Event] = {}
+        self._pending: dict[str, tuple[Event, bool]] = {}
         self._news = asyncio.Event()
         self._closed = False
 
@@ -44,8 +44,8 @@ class Watch(AsyncIterator[Event]):
                 self._synced = True
                 return Event(Change.SYNCED, {})
             if self._pending:
-                event = self._pending.pop(next(iter(self._pending)))
-                return Event(event.change, copy(event.object))
+                event, own = self._pending.pop(next(iter(self._pending)))
+                return event if own else Event(event.change, copy(event.object))
             self._news.clear()
             await self._news.wait()
         raise StopAsyncIteration
@@ -60,16 +60,16 @@ class Watch(AsyncIterator[Event]):
         """End the watch, as `contextlib.aclosing` does it."""
         self.close()
 
-    def tell(self, change: Change, obj: Object) -> None:
-        """Take note of one change of the store."""
+    def tell(self, change: Change, obj: Object, *, own: bool = False) -> None:
+        """Take note of one change of the store. With `own` the reader may have the object itself."""
         metadata = obj["metadata"]
         if kind_of(obj) not in self._kinds or self._namespace not in (None, metadata.get("namespace")):
             return
         uid = metadata["uid"]
         before = self._pending.pop(uid, None)
-        unseen = before is not None and before.change is Change.ADDED
+        unseen = before is not None and before[0].change is Change.ADDED
         if not (unseen and change is Change.DELETED):
-            self._pending[uid] = Event(Change.ADDED if unseen else change, obj)
+            self._pending[uid] = Event(Change.ADDED if unseen else change, obj), own
         self._news.set()
 
 
@@ -95,6 +95,12 @@ class Watches:
         """Tell all watchers of a change that is now stored. The object must not be changed afterwards."""
         for watch in list(self._all):
             watch.tell(change, obj)
+
+    def give(self, change: Change, obj: Object) -> None:
+        """As `tell`, of an object that the store has no use for any more: a watcher that is alone need not copy it."""
+        watchers = list(self._all)
+        for watch in watchers:
+            watch.tell(change, obj, own=len(watchers) == 1)
 
     def close(self) -> None:
         """End all watches."""

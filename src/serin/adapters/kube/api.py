@@ -6,7 +6,6 @@ Knows nothing of objects beyond their JSON; paths are given. What a failure mean
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
@@ -14,9 +13,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import httpx2
+from pydantic_core import from_json
 
 from serin.adapters.kube.backoff import Backoff
 from serin.adapters.kube.failures import Failure, Target
+from serin.control import semantics
 from serin.errors import SerinError, Unreachable
 from serin.ports import Object
 
@@ -108,8 +109,12 @@ class Api:
         await self._client.aclose()
 
     async def send(self, request: Request, *, attempts: int = _ATTEMPTS) -> Answer:
-        """The answer, success or not. Raises Unreachable when there is none that lasts, and what the gate raises."""
-        content = None if request.body is None else json.dumps(request.body, allow_nan=False).encode()
+        """The answer, success or not.
+
+        Raises Unreachable when there is none that lasts, InvalidInput for a body that JSON cannot hold, and what the
+        gate raises.
+        """
+        content = None if request.body is None else semantics.encode(request.body).encode()
         backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
         doubtful = False
         for left in reversed(range(attempts)):
@@ -188,7 +193,7 @@ class Api:
         if not response.is_success:
             return Answer({}, _failure(response.status_code, response.content, response.headers))
         try:
-            body = json.loads(response.content)
+            body = from_json(response.content)
         except ValueError:
             body = None
         if not isinstance(body, dict):

@@ -11,6 +11,8 @@ import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from pydantic_core import from_json, to_json
+
 from serin.adapters.kube.objects import KubeObjects, first_of
 from serin.adapters.kube.reflector import Reflector, Scope
 from serin.adapters.kube.shelf import Shelf
@@ -50,7 +52,7 @@ class CachedObjects:
         self._optional = frozenset(keep.kind for keep in keeps if keep.optional)
         self._reflectors = {
             keep.kind: Reflector(
-                objects.api, objects.served, Shelf(keep.kind, self._watches.tell, monotonic), keep.scope
+                objects.api, objects.served, Shelf(keep.kind, self._watches.give, monotonic), keep.scope
             )
             for keep in keeps
         }
@@ -178,7 +180,7 @@ class CachedObjects:
         if "deletionTimestamp" in metadata and not metadata.get("finalizers") and _goes_at_once(metadata):
             reflector.shelf.lost(metadata.get("namespace", ""), metadata["name"], metadata["uid"])
         else:
-            reflector.shelf.put(semantics.copy(obj))
+            reflector.shelf.put(from_json(to_json(obj)))  # the caller's own stays the caller's
         return obj
 
     async def _look_again(self, kind: Kind, namespace: str, name: str) -> None:

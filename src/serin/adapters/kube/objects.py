@@ -83,7 +83,7 @@ class KubeObjects:
             Reflector(
                 self.api,
                 self.served,
-                Shelf(kind, watches.tell, time.monotonic),
+                Shelf(kind, watches.give, time.monotonic),
                 Scope(namespace if kind.namespaced else None),
             )
             for kind in kinds
@@ -208,7 +208,7 @@ class KubeObjects:
 
 def _checked(place: Key, patch: Object, *, status: bool) -> Object:
     """The half of a patch that counts. Raises InvalidInput for what no API server would take."""
-    body = semantics.copy(patch)
+    body = dict(patch)
     metadata = body.get("metadata", {})
     if not isinstance(metadata, dict):
         raise InvalidInput(f"{place}: a patch's metadata is a mapping, not {metadata!r}")

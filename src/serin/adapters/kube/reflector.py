@@ -8,12 +8,12 @@ happens. Nothing ends it but being cancelled; what is wrong at the moment stands
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import structlog
+from pydantic_core import from_json
 
 from serin.adapters.kube.api import Api, Request
 from serin.adapters.kube.backoff import Backoff
@@ -182,7 +182,7 @@ class Reflector:
                     return seen
                 self._answers()
                 async for line in answer:
-                    seen = self._event(json.loads(line), target)
+                    seen = self._event(from_json(line), target)
                     self._backoff.reset()
         except SerinError as error:
             await self._suffer(error)

@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
 from serin.control.engine import Engine
 from serin.control.routing.istio_rules import EXPERIMENT_LABEL
+from serin.control.world import Patience
 from serin.fakes import FakeClock, FakeDataPlane, FakeMetrics, FakeSink, InMemoryObjects, settle
 from serin.ports import DEPLOYMENT, EXPERIMENT, VIRTUAL_SERVICE, Object
+from tests.control.lab import Lab, deployment
+from tests.control.lab import experiment as lab_experiment
 
 NAMES = ("one", "two", "three")
 
@@ -131,3 +135,46 @@ async def test_all_begin_however_many_there_are() -> None:
     with suppress(asyncio.CancelledError):
         await task
     assert len(begun) == len(there)
+
+
+async def turns_in_ten_iterations(**spec: Any) -> tuple[int, int]:
+    """How often an experiment is looked at in ten intervals of two readings, and how often its weights move."""
+    lab = Lab()
+    lab.patience = Patience(reading=15.0)
+    lab.objects.seed(deployment("v2"))
+    lab.start()
+    await lab.objects.create(lab_experiment(duration={"interval": "30s", "maxIterations": 40}, **spec))
+    await lab.seconds(100)
+    lab.objects.calls.clear()
+    await lab.seconds(300)
+    await lab.stop()
+    looks = [call for call in lab.objects.calls if call.verb == "get" and call.kind == EXPERIMENT]
+    moves = [call for call in lab.objects.writes if call.kind == VIRTUAL_SERVICE]
+    return len(looks), len(moves)
+
+
+async def test_what_an_experiment_writes_itself_is_no_reason_to_look_again() -> None:
+    held, none = await turns_in_ten_iterations(trafficControl={"strategy": "uniform", "maxIncrement": 100})
+    moving, ten = await turns_in_ten_iterations(trafficControl={"maxIncrement": 2})
+    assert (none, ten) == (0, 10)
+    assert moving == held == 20
+
+
+async def test_a_split_that_was_put_back_and_not_seen_applied_is_looked_after_again() -> None:
+    lab = Lab()
+    lab.objects.seed(deployment("v2"))
+    lab.start()
+    await lab.objects.create(lab_experiment())
+    await lab.seconds(40)
+    rules = await lab.virtual_service()
+    lab.data_plane.behind.add(rules["metadata"]["name"])
+    for each in rules["spec"]["http"][0]["route"]:
+        each["weight"] = 100 * (each["destination"]["subset"] == "iter8-candidate-0")
+    await lab.objects.replace(rules)
+    await lab.seconds(13)
+    assert (await lab.word()).startswith("RoutingRulesError: the gateway has not taken over")
+    await lab.seconds(30)
+    assert (await lab.word()).startswith("RoutingRulesError: the gateway has not taken over")
+    lab.data_plane.behind.clear()
+    await lab.until(lab.completed)
+    await lab.stop()

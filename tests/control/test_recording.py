@@ -7,7 +7,7 @@ from serin.api.v1alpha2 import convert, validation
 from serin.control.engine import Engine
 from serin.control.memory import unpacked
 from serin.control.world import Patience
-from serin.core.recording import Ended, Planned, Read, read
+from serin.core.recording import Ended, Planned, Read, Restored, read
 from serin.core.replay import Replay
 from serin.core.state import State
 from tests.control.lab import Lab, deployment, experiment
@@ -152,3 +152,26 @@ async def test_an_end_by_hand_is_recorded():
     assert not any("manualOverride" in json.dumps(line) for line in lab.recordings.lines)
     life, _ = replayed(lab.recordings)
     assert State.from_json(await lab.stored()).iteration == life.state.iteration
+
+
+async def test_a_decision_that_a_changed_spec_has_refused_is_made_anew_from_what_is_stored():
+    lab = RecordedLab()
+    lab.failing = {"v1": 0.01, "v2": 0.01}
+    lab.start()
+    limit = {"metric": "iter8_error_rate", "threshold": {"type": "absolute", "value": 0.05}}
+    await lab.objects.create(experiment(criteria=[limit]))
+    await lab.seconds(40)
+
+    async def somebody_is_faster(call):
+        if call.verb == "status" and "assessment" in call.body["status"]:
+            lab.objects.before_write = None
+            await lab.patch({"spec": {"analysis": {"burst": 2}}})
+
+    lab.objects.before_write = somebody_is_faster
+    await lab.until(lab.completed)
+    await lab.stop()
+    life, happened = replayed(lab.recordings)
+    assert lab.objects.before_write is None
+    assert life.state.to_json() == await lab.stored()
+    assert (life.holes, [h.differs for h in happened if h.differs]) == (0, [])
+    assert sum(isinstance(step, Restored) for step in lab.recordings.steps) == 2

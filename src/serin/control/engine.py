@@ -68,14 +68,14 @@ class Engine:
         observer: Observer | None = None,
         recorder: Recorder | None = None,
     ) -> None:
-        router = IstioRouter(objects, data_plane, clock)
+        self._router = IstioRouter(objects, data_plane, clock)
         self._world = World(
             objects,
             metrics,
             clock,
             sink,
             data_plane,
-            router,
+            self._router,
             patience or Patience(),
             observer or Unobserved(),
             recorder or NoRecorder(),
@@ -137,7 +137,8 @@ class Engine:
     def _wake_by_rule(self, place: Place, obj: Object, *, gone: bool, listed: bool) -> None:
         """A rule concerns whose mark it carries; without a mark, or when it goes or changes hands, all beside it.
 
-        Among those may be one that has lost it, and one that waits for a free one.
+        Among those may be one that has lost it, and one that waits for a free one. What its owner has written itself
+        is no news to anybody.
         """
         owner = (obj["metadata"].get("labels") or {}).get(EXPERIMENT_LABEL, "")
         before = self._owners.pop((obj["kind"], place), owner)
@@ -146,6 +147,8 @@ class Engine:
         if not listed:
             return
         if owner and owner == before and not gone:
+            if self._router.wrote(obj):
+                return
             name, _, namespace = owner.rpartition(".")
             concerned = [running] if (running := self._running.get((namespace, name))) else []
         else:

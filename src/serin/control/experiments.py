@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from serin.api.times import stamp
@@ -15,13 +15,38 @@ from serin.ports import EXPERIMENT, Object, Objects
 FINALIZER = "serin.dev/restore-traffic"
 
 
-class Record:
-    """One experiment in one turn. Changes are made to `status` and `memory`; `save` writes them once, if any."""
+class Known:
+    """What one experiment's text was last read or written as: what stands there still is not read again."""
 
-    def __init__(self, obj: Object) -> None:
+    def __init__(self) -> None:
+        self._text: Mapping[str, Any] | None = None
+        self._memory = Memory()
+
+    def memory(self, text: Mapping[str, Any] | None) -> Memory:
+        """The memory in `status.analysisState`. Raises InvalidInput, as `Memory.from_json`."""
+        if not text:
+            return Memory()
+        if text != self._text:
+            self._text, self._memory = text, Memory.from_json(text)
+        return self._memory
+
+    def learn(self, text: Mapping[str, Any] | None, memory: Memory, stored: Mapping[str, Any] | None) -> None:
+        """`memory` was sent as `text`, and this is how it is stored; other than it was sent, it is read when needed."""
+        if text and stored and _without_nulls(text) == _without_nulls(stored):
+            self._text, self._memory = stored, memory
+
+
+class Record:
+    """One experiment in one turn. Changes are made to `status` and `memory`; `save` writes them once, if any.
+
+    A part of the status is replaced, never changed in place: it is still that of the object as it was read.
+    """
+
+    def __init__(self, obj: Object, known: Known | None = None) -> None:
         self.object = obj
-        self.status: dict[str, Any] = copy.deepcopy(obj.get("status") or {})
-        self.memory = self._written = Memory.from_json(self.status.get("analysisState"))
+        self.status: dict[str, Any] = dict(obj.get("status") or {})
+        self._known = known or Known()
+        self.memory = self._written = self._known.memory(self.status.get("analysisState"))
 
     @property
     def namespace(self) -> str:
@@ -56,7 +81,8 @@ class Record:
     def begin(self, experiment_type: str, hosts: list[str], now: float) -> None:
         """What is shown from the first look on."""
         self.status.setdefault("initTimestamp", stamp(now))
-        self.status.setdefault("conditions", conditions.initial(now))
+        if "conditions" not in self.status:
+            self.status["conditions"] = conditions.initial(now)
         self.status.setdefault("currentIteration", 0)
         self.status["experimentType"] = experiment_type
         self.status["effectiveHosts"] = hosts
@@ -90,7 +116,7 @@ class Record:
 
         Raises Conflict (read again and repeat), NotFound.
         """
-        if self.memory is not self._written and self.memory != Memory():  # most turns of a local home only read
+        if not _same(self.memory, self._written) and self.memory != Memory():  # most turns only read
             self.status["analysisState"] = self.memory.to_json()
             self._written = self.memory
         before = self.object.get("status") or {}
@@ -103,7 +129,8 @@ class Record:
         self.object = await objects.patch(
             EXPERIMENT, self.namespace, self.name, {"metadata": version, "status": changes}, status=True
         )
-        self.status = copy.deepcopy(self.object.get("status") or {})
+        sent, self.status = self.status, dict(self.object.get("status") or {})
+        self._known.learn(sent.get("analysisState"), self._written, self.status.get("analysisState"))
 
     async def write(self, objects: Objects, patch: Object) -> None:
         """Patch anything but the status, conditionally; what the status is to become stays in the making."""
@@ -124,23 +151,42 @@ class Record:
             await self.write(objects, {"metadata": {"finalizers": finalizers}})
 
 
+def _same(one: Memory, other: Memory) -> bool:
+    """Whether two memories have the same text, told without making it; a state of the core is only itself."""
+    return one.core is other.core and replace(one, core=None) == replace(other, core=None)
+
+
 def merge_patch(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
     """The JSON merge patch (RFC 7386) that makes `before` into `after`; empty when they are equal.
 
     A value of None in `after` reads as absent, as it would once written; within lists too, where an API server leaves
-    it out.
+    it out. The patch shares what it has of `after`.
     """
     patch: dict[str, Any] = {}
     for key in before.keys() | after.keys():
-        old, new = _stored(before.get(key)), _stored(after.get(key))
-        if old == new:
+        old, new = before.get(key), after.get(key)
+        if old is new:
             continue
         if isinstance(old, Mapping) and isinstance(new, Mapping):
             if inner := merge_patch(old, new):
                 patch[key] = inner
-        else:
-            patch[key] = copy.deepcopy(new)
+        elif not _alike(old, new):
+            patch[key] = _stored(new)
     return patch
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Whether two values read the same once they are written."""
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_alike_within, one, other))
+    return bool(one == other)
+
+
+def _alike_within(one: Any, other: Any) -> bool:
+    """The same within a list, where a field that is None is as good as absent."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return all(_alike_within(one.get(key), other.get(key)) for key in one.keys() | other.keys())
+    return _alike(one, other)
 
 
 def _stored(value: Any) -> Any:

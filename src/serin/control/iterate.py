@@ -19,11 +19,11 @@ from serin.api.v1alpha2 import conditions, defaults, status, validation
 from serin.api.v1alpha2.conditions import Message, Type
 from serin.api.v1alpha2.types import Action, Experiment, ServiceKind
 from serin.control import ending, neighbours, targets, telemetry, telling, workloads
-from serin.control.experiments import Record
-from serin.control.memory import subject
+from serin.control.experiments import Known, Record
 from serin.control.recording import Tape
 from serin.control.routes import routing_of
 from serin.control.routing.router import Routing, RoutingRulesError
+from serin.control.spec import Spec
 from serin.control.telemetry import Questions
 from serin.control.world import Hold, World
 from serin.core import lifecycle
@@ -31,7 +31,7 @@ from serin.core.forgetting import forget
 from serin.core.lifecycle import State
 from serin.core.model import Decision, Outcome
 from serin.core.observation import Snapshot
-from serin.errors import Conflict, InvalidInput, NotFound
+from serin.errors import Conflict, InvalidInput, NotFound, SerinError
 from serin.ports import DEPLOYMENT, EXPERIMENT, SERVICE
 
 IDLE = 3600.0
@@ -44,14 +44,16 @@ SOON = 0.05
 class Worker:
     """The turns of one experiment. What it keeps between turns can be lost without harm.
 
-    It keeps the core's state with the readings since the last iteration, the weights that it has written last, and how
-    often something has failed in a row.
+    It keeps the core's state with the readings since the last iteration, the weights that it has written last, how
+    often something has failed in a row, and what it has already made of the text that is stored.
     """
 
     def __init__(self, world: World, namespace: str, name: str) -> None:
         self._world = world
         self._namespace = namespace
         self._name = name
+        self._known = Known()
+        self._spec = Spec()
         self._live: State | None = None
         self._written: Mapping[str, int] = {}
         self._read_at = 0.0
@@ -65,9 +67,10 @@ class Worker:
     async def turn(self) -> float | None:
         """Look and act once. Returns seconds until the next turn is due; None when the experiment is gone."""
         try:
-            record = Record(await self._world.objects.get(EXPERIMENT, self._namespace, self._name))
+            found = await self._world.objects.get(EXPERIMENT, self._namespace, self._name)
         except NotFound:
             return None
+        record = Record(found, self._known)
         try:
             wait = await self._turn(record)
         except Hold as hold:
@@ -118,7 +121,7 @@ class Worker:
             record.settle(conditions.targets_found(), now)
         routing = await self._routed(record, experiment)
         if record.memory.core is None:
-            await self._start(record, experiment, asked, now)
+            await self._start(record, asked, now)
         urgent = self._is_urgent(record, standing)
         if not await self._put_right(record, asked, routing, waits=not urgent) and not urgent:
             return SOON
@@ -127,7 +130,7 @@ class Worker:
     async def _accepted(self, record: Record, now: float) -> Experiment:
         """The spec, if it is valid; whatever was said before about an invalid one is over."""
         try:
-            experiment = validation.load(record.object)
+            experiment = self._spec.experiment(record.object)
         except InvalidInput:
             record.begin("", [], now)
             raise Hold(conditions.invalid_spec(validation.problems(record.object)), IDLE) from None
@@ -160,11 +163,11 @@ class Worker:
     async def _questions(self, record: Record, experiment: Experiment, now: float) -> Questions:
         """Plan and counters; the definitions used are written back to the spec where it has none."""
         core = record.memory.core
-        asked = await telemetry.questions(self._world, experiment, now if core is None else core.started)
+        asked = await self._spec.questions(self._world, experiment, now if core is None else core.started)
         refused = lifecycle.unsupported(asked.plan)
         if experiment.spec.service.kind is ServiceKind.DEPLOYMENT and not experiment.spec.service.name:
             refused.append("spec.service.name is needed to route to versions that are Deployments; name their Service")
-        if record.memory.core is not None and record.memory.subject != _subject(experiment, asked):
+        if record.memory.core is not None and record.memory.subject != asked.subject:
             refused = ["service and criteria cannot change while the experiment runs; put them back, or terminate it"]
         if refused:
             raise Hold(conditions.invalid_spec([Problem("", text) for text in refused]), IDLE)
@@ -223,7 +226,7 @@ class Worker:
         record.settle(conditions.routing_rules_ready(), self._world.clock.now())
         return routing
 
-    async def _start(self, record: Record, experiment: Experiment, asked: Questions, now: float) -> None:
+    async def _start(self, record: Record, asked: Questions, now: float) -> None:
         """The first moment: from here on everything is counted."""
         core = lifecycle.begin(asked.plan, now, await telemetry.history(self._world, asked, record.object))
         self._live = core
@@ -233,7 +236,7 @@ class Worker:
             core=core,
             applied=dict(core.weights),
             iterated_at=now,
-            subject=_subject(experiment, asked),
+            subject=asked.subject,
         )
         record.say(conditions.iteration_completed(0, asked.plan.iterations), now)
         record.status["assessment"] = status.assessment(lifecycle.assess(asked.plan, core))
@@ -250,8 +253,13 @@ class Worker:
         cut_off = dict(record.memory.applied) != dict(core.weights)
         if not cut_off and not self.rules_touched:
             return True
-        self.rules_touched = False
-        rules = await self._world.router.set(routing, core.weights, self.news.is_set if waits else lambda: True)
+        self.rules_touched = False  # from here on; whoever touches them meanwhile is looked after next
+        try:
+            rules = await self._world.router.set(routing, core.weights, self.news.is_set if waits else lambda: True)
+        except SerinError:
+            self.rules_touched = True
+            raise
+        self.rules_touched = self.rules_touched or not rules.applied
         foreign, self._written = rules.written and self._written == core.weights, core.weights
         if rules.written or (cut_off and rules.applied):
             self._followed(record)
@@ -379,7 +387,10 @@ class Worker:
             await record.save(world.objects, world.clock.now())
             names = {plan.name(v): w for v, w in live.weights.items()}
             await telling.tell(self._world.sink, record, conditions.traffic_updated(names))
-            return 0.0
+            if trouble is not None or not decision.counted:
+                return 0.0  # there may be more to say than that the iteration is done
+            due = min(self._read_at + world.patience.reading, now + plan.interval)
+            return max(due - world.clock.now(), 0.0)
         return min(world.patience.reading, plan.interval)
 
     async def _conclude(self, record: Record, experiment: Experiment) -> float:
@@ -400,12 +411,8 @@ class Worker:
         stored = record.memory.core
         if stored is None or self._live is None or self._live.iteration != stored.iteration:
             if stored is not None:
+                stored = State.from_json(stored.to_json())  # as whoever replays the recording has it: nothing thawed
                 self._tape.restored(record.object, stored)
             self._live = stored
             self._read_at = 0.0  # what was read since is lost: read again before anything is decided
         return self._live
-
-
-def _subject(experiment: Experiment, asked: Questions) -> str:
-    place = (defaults.namespace(experiment), experiment.spec.service.name, defaults.router_id(experiment))
-    return subject(asked.plan, place)

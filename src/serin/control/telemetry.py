@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from serin.api.v1alpha2 import conditions, convert, validation
+from serin.api.v1alpha2 import conditions, convert, defaults, validation
 from serin.api.v1alpha2.types import Experiment
+from serin.control.memory import subject
 from serin.control.world import Hold, World
 from serin.core.evidence.contract import UNIT
 from serin.core.evidence.criterion import Past
@@ -23,11 +24,16 @@ NAMESPACE = "iter8"
 
 @dataclass(frozen=True, slots=True)
 class Questions:
-    """The plan of an experiment and what has to be read for it; `definitions` are the ones it uses."""
+    """The plan of an experiment and what has to be read for it.
+
+    definitions   the ones it uses
+    subject       digest of what it is about, see `Memory`
+    """
 
     plan: Plan
     request: ReadRequest
     definitions: Definitions
+    subject: str
 
 
 async def questions(world: World, experiment: Experiment, since: float) -> Questions:
@@ -41,10 +47,17 @@ async def questions(world: World, experiment: Experiment, since: float) -> Quest
         request = convert.read_request(experiment, known, since)
     except InvalidInput as error:
         raise Hold(conditions.metrics_error(str(error))) from error
+    refuse_unreadable(world, request)
+    place = (defaults.namespace(experiment), experiment.spec.service.name, defaults.router_id(experiment))
+    used = known.used_by(c.metric for c in experiment.spec.criteria)
+    return Questions(plan, request, used, subject(plan, place))
+
+
+def refuse_unreadable(world: World, request: ReadRequest) -> None:
+    """Hold with `SyncMetricsError` when the source can never answer one of the counters."""
     for counter in request.counters:
         if refusal := world.metrics.check(counter):
             raise Hold(conditions.metrics_error(refusal))
-    return Questions(plan, request, known.used_by(c.metric for c in experiment.spec.criteria))
 
 
 async def read(world: World, request: ReadRequest) -> Snapshot:

@@ -74,6 +74,7 @@ class State:
     gap: str = ""
     outcome: Outcome = Outcome.RUNNING
     winner: str | None = None
+    _text: str | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def ended(self) -> bool:
@@ -81,7 +82,13 @@ class State:
         return self.outcome is not Outcome.RUNNING
 
     def to_json(self) -> str:
-        """Canonical JSON (sorted keys, no spaces, shortest floats), with a format version in it."""
+        """Canonical JSON (sorted keys, no spaces, shortest floats), with a format version in it; made once."""
+        if self._text is None:
+            object.__setattr__(self, "_text", self._encoded())  # a state never changes: neither does its text
+        assert self._text is not None
+        return self._text
+
+    def _encoded(self) -> str:
         plain = {
             "format": FORMAT,
             "iteration": self.iteration,

@@ -80,6 +80,7 @@ _SETTLES: Mapping[Reason, tuple[Type, Status]] = {
     Reason.ACTION_RESUME: (Type.EXPERIMENT_COMPLETED, Status.FALSE),
     Reason.EXPERIMENT_COMPLETED: (Type.EXPERIMENT_COMPLETED, Status.TRUE),
 }
+_SHOWN = [str(kind) for kind in Type]
 _ERRORS = frozenset({Reason.TARGETS_ERROR, Reason.METRICS_ERROR, Reason.ANALYTICS_ERROR, Reason.ROUTING_RULES_ERROR})
 
 
@@ -219,21 +220,26 @@ def initial(now: float) -> list[Condition]:
     return [{"type": str(kind), "status": "Unknown", "lastTransitionTime": stamp(now)} for kind in Type]
 
 
-def mark(conditions: Iterable[Condition], message: Message, now: float) -> list[Condition]:
-    """The conditions after a message; `lastTransitionTime` changes with the status only. Missing ones are added."""
+def mark(conditions: Sequence[Condition], message: Message, now: float) -> Sequence[Condition]:
+    """The conditions after a message; `lastTransitionTime` changes with the status only. Missing ones are added.
+
+    The same list when nothing changes, which most messages do not.
+    """
     settled, status = _SETTLES[message.reason]
     present = {condition["type"]: condition for condition in conditions}
-    base = {condition["type"]: condition for condition in initial(now)} | present
-    before = base[settled]
-    since = before["lastTransitionTime"] if before.get("status") == status else stamp(now)
-    base[settled] = {
+    known = present.get(settled)
+    since = known["lastTransitionTime"] if known and known.get("status") == status else stamp(now)
+    marked = {
         "type": str(settled),
         "status": str(status),
         "reason": str(message.reason),
         "message": message.text,
         "lastTransitionTime": since,
     }
-    return list(base.values())
+    if marked == known and [c["type"] for c in conditions[: len(_SHOWN)]] == _SHOWN and len(present) == len(conditions):
+        return conditions
+    base = {condition["type"]: condition for condition in initial(now)} | present
+    return list((base | {str(settled): marked}).values())
 
 
 def is_true(conditions: Iterable[Condition], kind: Type) -> bool:

@@ -33,6 +33,11 @@ class IstioRouter:
         self._objects = objects
         self._data_plane = data_plane
         self._clock = clock
+        self._written: dict[tuple[str, str, str], str] = {}
+
+    def wrote(self, rule: Object) -> bool:
+        """Whether this very version of a rule is what was written here last: no news to whoever has had it written."""
+        return self._written.get(_place(rule)) == _version(rule)
 
     async def take(self, routing: Routing) -> Rules:
         """Adopt the stable pair or create one; afterwards everything goes to the baseline by our route."""
@@ -54,7 +59,11 @@ class IstioRouter:
 
     async def release(self, routing: Routing, split: Split) -> Rules | None:
         """Leave the pair stable with `split`; None when it is gone or belongs to somebody else now."""
-        return await self._without_conflict(lambda: self._release(routing, split))
+        rules = await self._without_conflict(lambda: self._release(routing, split))
+        if rules is not None:
+            for rule in filter(None, (rules.virtual_service, rules.destination_rule)):
+                self._written.pop(_place(rule), None)
+        return rules
 
     async def remove(self, routing: Routing) -> None:
         """Delete the pair that the experiment created: the VirtualService first, so that no route lacks its subset."""
@@ -208,7 +217,7 @@ class IstioRouter:
         """Write what differs and nothing else."""
         if before is None:
             try:
-                return await self._objects.create(wanted)
+                return self._noted(await self._objects.create(wanted))
             except AlreadyExists:
                 name = wanted["metadata"]["name"]
                 raise RoutingRulesError(
@@ -216,7 +225,12 @@ class IstioRouter:
                 ) from None
         if _content(before) == _content(wanted):
             return before
-        return await self._objects.replace(wanted)
+        return self._noted(await self._objects.replace(wanted))
+
+    def _noted(self, rule: Object) -> Object:
+        """Remember a write before anybody can be told of it: nothing is awaited in between."""
+        self._written[_place(rule)] = _version(rule) or ""
+        return rule
 
     async def _seen_applied(self, rule: Object, interrupted: Callable[[], bool] | None = None) -> bool:
         """Wait until proxies route by this form of the rule.
@@ -254,6 +268,10 @@ class IstioRouter:
             return await call()
         except (Conflict, NotFound) as error:
             raise RoutingRulesError(f"the rules are being changed by somebody else ({error}); trying again") from error
+
+
+def _place(rule: Object) -> tuple[str, str, str]:
+    return rule["kind"], rule["metadata"].get("namespace", ""), rule["metadata"]["name"]
 
 
 def _version(obj: Object | None) -> str | None:

@@ -12,7 +12,7 @@ import sys
 
 from benchmarks.machine import describe, end_as_by_ctrl_c
 
-ALL = ("engine", "cli", "gateway", "serving", "home", "prometheus", "planning")
+ALL = ("engine", "iteration", "cli", "gateway", "serving", "home", "prometheus", "planning")
 
 
 def main() -> int:

@@ -118,7 +118,7 @@ async def test_a_taken_port_is_said_before_the_start(tmp_path: Path, which: str)
 
 async def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match="the gateway's files cannot be written"):
+    with pytest.raises(StorageError, match=r"the gateway's files cannot be written .*; free some space or change"):
         await Proxy(tmp_path / "file" / "envoy", Settings(free_port(), mesh_port=None)).start()
 
 

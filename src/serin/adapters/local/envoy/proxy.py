@@ -138,7 +138,9 @@ class Proxy:
             try:
                 self._replace(path, text)
             except OSError as error:
-                raise StorageError(f"{self.folder / path}: cannot be written ({error.strerror})") from error
+                raise StorageError(
+                    f"{self.folder / path}: cannot be written ({error.strerror}); free some space"
+                ) from error
             self._written[path] = versions[path]
         deadline = asyncio.get_running_loop().time() + SETTLE_WITHIN
         pause = 0.001
@@ -195,7 +197,10 @@ class Proxy:
             for name in ("lds.json", "cds.json"):
                 self._replace(name, '{"version_info":"0","resources":[]}')
         except OSError as error:
-            raise StorageError(f"{self.folder}: the gateway's files cannot be written ({error.strerror})") from error
+            raise StorageError(
+                f"{self.folder}: the gateway's files cannot be written ({error.strerror}); "
+                "free some space or change the permissions"
+            ) from error
 
     def _replace(self, path: str, text: str) -> None:
         whole = self.folder / path

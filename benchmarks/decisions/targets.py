@@ -74,7 +74,8 @@ WHY = {
     "median delay": "half of the evidence is spent on 'bad from the start', which nobody can know beforehand",
     "its time": "a hair above it, on a machine that was not quiet",
     "an iteration with its reading": "small arrays and objects of Python, made anew at every reading",
-    "the same, 9 candidates": "as above, for 40 pairs of a version and a criterion",
+    "the same, 9 candidates": "as above, for 50 pairs of a version and a criterion; a third is the chance of each "
+    "candidate to keep a relative limit, a quadrature each",
 }
 """Why a target is missed, as far as it is understood; by the beginning of its name."""
 

@@ -150,10 +150,12 @@ async def test_the_next_home_starts_the_pods_of_the_killed_one_again(tmp_path):
     async with first:
         await first.apply(deployment(replicas=2))
         before = await first.ready(2)
+        await until(lambda: _is_available(first))
     for pod in before:  # what a crash leaves in the store: everything looks well
         first.objects.seed(pod)
     second = Home(tmp_path, first.objects)
     await second.supervisor.reset()
+    assert (await second.condition("Available"))["status"] == "False"
     for pod in await second.pods():
         assert not pods.is_ready(pod)
         assert "podIP" not in pod["status"]
@@ -161,6 +163,10 @@ async def test_the_next_home_starts_the_pods_of_the_killed_one_again(tmp_path):
         after = await second.ready(2)
         assert [pod["metadata"]["name"] for pod in after] == [pod["metadata"]["name"] for pod in before]
         assert [container(pod)["restartCount"] for pod in after] == [1, 1]
+
+
+async def _is_available(home: Home) -> bool:
+    return (await home.condition("Available")).get("status") == "True"
 
 
 async def test_a_pod_that_was_leaving_when_its_home_died_goes(tmp_path):

@@ -21,7 +21,13 @@ import structlog
 
 from serin.adapters.local.processes import leftovers, logs, pods
 from serin.adapters.local.processes.addresses import Subnet
-from serin.adapters.local.processes.conditions import deployment_view, life_of, pod_status, unreadable
+from serin.adapters.local.processes.conditions import (
+    DeploymentView,
+    deployment_view,
+    life_of,
+    pod_status,
+    unreadable,
+)
 from serin.adapters.local.processes.ground import Backoff, Ground
 from serin.adapters.local.processes.images import Images
 from serin.adapters.local.processes.pod import PodRunner
@@ -82,12 +88,19 @@ class Supervisor:
         self._was_reset = self._running = False
 
     async def reset(self) -> None:
-        """End what a dead home left, and say of every stored Pod that it is not ready. Raises StorageError."""
+        """End what a dead home left, and say of every stored Pod that it is not ready, and so of its Deployment.
+
+        Raises StorageError.
+        """
         await asyncio.to_thread(leftovers.end_leftovers, self._run_dir)
         for pod in await self._objects.list(POD):
             metadata, status = pod["metadata"], pod_status(pod, life_of(pod), self._clock.now())
             with suppress(NotFound):
                 await self._objects.patch(POD, metadata["namespace"], metadata["name"], {"status": status}, status=True)
+        present = await self._objects.list(POD)
+        for deployment in await self._objects.list(DEPLOYMENT):
+            with suppress(SerinError):  # what is not written now is by the first look
+                await self._show(deployment, self._seen(deployment, pods.owned(deployment, present))[1])
         self._was_reset = True
 
     async def run(self) -> None:
@@ -204,15 +217,9 @@ class Supervisor:
 
     async def _step(self, deployment: Object, own: list[Object]) -> float | None:
         """One step for one Deployment; seconds after which time alone may call for another."""
-        now = self._clock.now()
-        try:
-            step, view = pods.plan(deployment, own, now), deployment_view(deployment, own, now)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            step, view = pods.Step(), unreadable(deployment, error, now)
-        namespace, name = deployment["metadata"]["namespace"], deployment["metadata"]["name"]
-        if merged(deployment.get("status"), view.status) != deployment.get("status"):
-            with suppress(NotFound):
-                await self._objects.patch(DEPLOYMENT, namespace, name, {"status": view.status}, status=True)
+        step, view = self._seen(deployment, own)
+        await self._show(deployment, view)
+        namespace = deployment["metadata"]["namespace"]
         for gone in step.delete:
             await self._delete(gone, namespace)
             await self._sink.emit(deployment, "SuccessfulDelete", f"Deleted pod: {gone}")
@@ -220,6 +227,21 @@ class Supervisor:
             created = await self._objects.create(pods.new_pod(deployment, self._suffix()))
             await self._sink.emit(deployment, "SuccessfulCreate", f"Created pod: {created['metadata']['name']}")
         return view.again
+
+    def _seen(self, deployment: Object, own: list[Object]) -> tuple[pods.Step, DeploymentView]:
+        """The next step of a Deployment, and its status by its own Pods."""
+        now = self._clock.now()
+        try:
+            return pods.plan(deployment, own, now), deployment_view(deployment, own, now)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            return pods.Step(), unreadable(deployment, error, now)
+
+    async def _show(self, deployment: Object, view: DeploymentView) -> None:
+        """Store the status, if it is another."""
+        namespace, name = deployment["metadata"]["namespace"], deployment["metadata"]["name"]
+        if merged(deployment.get("status"), view.status) != deployment.get("status"):
+            with suppress(NotFound):
+                await self._objects.patch(DEPLOYMENT, namespace, name, {"status": view.status}, status=True)
 
     async def _delete(self, name: str, namespace: str) -> None:
         with suppress(NotFound):

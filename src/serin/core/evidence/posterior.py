@@ -16,7 +16,7 @@ from scipy import special
 from scipy.optimize import brentq
 
 from serin.core.evidence.mixture import Array
-from serin.core.evidence.quadrature import CUTS, NORMAL_AT, NORMAL_WEIGHTS, quadrature
+from serin.core.evidence.quadrature import CUTS, NORMAL_AT, NORMAL_WEIGHTS, quadrature, student_cuts
 from serin.core.model import Interval
 
 _DIGITS = 12
@@ -335,14 +335,8 @@ def _cuts(distribution: Posterior) -> Array:
     if isinstance(distribution, _Times):
         return _cuts(distribution.of) * distribution.factor
     if isinstance(distribution, Student):
-        return np.asarray(distribution.location + distribution.scale * _student_cuts(distribution.df))
+        return np.asarray(distribution.location + distribution.scale * student_cuts(distribution.df))
     return distribution.ppf(CUTS)
-
-
-@lru_cache(maxsize=256)
-def _student_cuts(df: float) -> Array:
-    """The same of Student's t itself: versions have about the same number of blocks."""
-    return np.asarray(special.stdtrit(df, CUTS))
 
 
 @lru_cache(maxsize=1024)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from scipy import special
@@ -23,6 +24,12 @@ _NORMAL, _RAW_WEIGHTS = np.polynomial.hermite_e.hermegauss(20)
 NORMAL_AT: Array = special.ndtr(_NORMAL)
 """The probabilities at whose quantiles a mean over a distribution is taken, with NORMAL_WEIGHTS: 20 normal scores."""
 NORMAL_WEIGHTS: Array = _RAW_WEIGHTS / _RAW_WEIGHTS.sum()
+
+
+@lru_cache(maxsize=256)
+def student_cuts(df: float) -> Array:
+    """The quantiles of Student's t itself at CUTS: versions have about the same number of blocks."""
+    return np.asarray(special.stdtrit(df, CUTS))
 
 
 def quadrature(cuts: Sequence[Array]) -> tuple[Array, Array]:

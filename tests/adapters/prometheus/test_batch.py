@@ -78,6 +78,15 @@ FAMILIES = {
         (REQUESTS, FAILED),
         {REQUESTS},
     ),
+    "the candidate shows its page before the first request comes": (
+        [
+            sample(TOTAL, 5),
+            sample("books_purchased_total", 5, pod="shop-v1-a"),
+            sample("books_purchased_total", 0, "shop-v2", pod="shop-v2-a"),
+        ],
+        (REQUESTS, ERRORS, SOLD),
+        {REQUESTS, ERRORS, SOLD},
+    ),
     "both versions' pods are": (
         [
             sample(TOTAL, 5),

@@ -273,6 +273,8 @@ class _Answer:
                 if counter.metric:
                     seen[version].update(c.instance for c in own)
             families.append((counter, family))
+        asked = {s.version for s in series if s.counter == self._request.counters[0].name}
+        seen = {version: by if version in asked else set() for version, by in seen.items()}
         shown = frozenset(counter.name for counter, family in families if _shown(counter, family, seen))
         return Snapshot(self._batch.time, tuple(series), shown)
 
@@ -303,7 +305,8 @@ def _shown(counter: CounterQuery, family: Mapping[str, Sequence[_Count]], seen: 
     """Whether an absent series of the counter is a 0: its family is shown, and by those who count the version.
 
     family   version id -> the counts of the family
-    seen     version id -> the instances that show anything of it
+    seen     version id -> the instances that show anything of it; nobody as long as it has had no request (the first
+             counter): its own page may be there, but what the proxies count of it cannot be yet
 
     A version of which other instances tell something, but none that shows the family, may be one that nobody scrapes
     for this counter: then its absence says nothing.

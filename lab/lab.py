@@ -242,12 +242,12 @@ class Lab:
 
     def _mesh_parts(self) -> list[Part]:
         made, folder, address = self.mesh_programs, self.folder, self._address
-        scraped = f"{address}:{_EXPORTER}"
+        gateway = f"{address}:{_EXPORTER}"
         return [
             self._part(mesh.istiod(made.istiod, self.kubeconfig, address, folder, self._access_log)),
             self._part(self._exporter()),
             self._part(mesh.gateway(made.envoy, address, folder, self._concurrency)),
-            self._part(prometheus.prometheus(made.prometheus, address, folder, scraped, self._interval)),
+            self._part(prometheus.prometheus(made.prometheus, address, folder, gateway, self._targets, self._interval)),
         ]
 
     def _node(self) -> Program:
@@ -262,7 +262,7 @@ class Lab:
     def _exporter(self) -> Program:
         words = (
             sys.executable, "-m", "lab.telemetry", "--kubeconfig", self.kubeconfig, "--log", self._access_log,
-            "--address", self._address, "--port", str(_EXPORTER),
+            "--address", self._address, "--port", str(_EXPORTER), "--targets", self._targets,
         )  # fmt: skip
         ready = answers(f"http://{self._address}:{_EXPORTER}/metrics")
         return Program("telemetry", words, ready, {"PYTHONPATH": str(REPOSITORY)})
@@ -277,6 +277,10 @@ class Lab:
         path = self.folder / "images.yaml"
         path.write_text(yaml.safe_dump({"images": images}))
         return path
+
+    @property
+    def _targets(self) -> Path:
+        return self.folder / "targets.json"
 
     @property
     def _address(self) -> str:

@@ -17,13 +17,14 @@ from lab.mesh import GATEWAY, NAMESPACE
 from lab.node.cluster import Cluster
 from lab.telemetry.counts import Counts
 from lab.telemetry.requests import parse
+from lab.telemetry.targets import Targets
 from lab.telemetry.workloads import Workloads
 
 _LINE = 1 << 20
 
 
 async def _run(given: argparse.Namespace) -> None:
-    counts, workloads = Counts(GATEWAY, NAMESPACE), Workloads(Cluster(given.kubeconfig))
+    counts, workloads = Counts(GATEWAY, NAMESPACE), Workloads(Cluster(given.kubeconfig), Targets(given.targets))
     registry = CollectorRegistry()
     registry.register(counts)
     start_http_server(given.port, given.address, registry)
@@ -43,6 +44,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kubeconfig", type=Path, required=True)
     parser.add_argument("--log", type=Path, required=True)
+    parser.add_argument("--targets", type=Path, required=True)
     parser.add_argument("--address", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
     asyncio.run(_run(parser.parse_args()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from tests import real_parts
 HERE = Path(__file__).parent
 SERIN = "registry.example/serin:0.1.0"
 """The image of the controller. Under the name in the manifests it is unknown, so that few tests start one."""
+SHOP = "shop:1"
+"""The image of a version that sells, and counts it on a page of its own."""
 _number = itertools.count(1)
 
 
@@ -28,7 +31,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
     """A running lab. A machine that cannot have one skips the tests, CI fails them."""
-    lab = Lab(f"test-{os.getpid()}", audit=True, images={SERIN: ["serin"]})
+    shop = [sys.executable, "-S", str(HERE.parent / "kinds" / "shop.py")]
+    lab = Lab(f"test-{os.getpid()}", audit=True, images={SERIN: ["serin"], SHOP: shop})
     with real_parts.needed():
         lab.__enter__()
     try:

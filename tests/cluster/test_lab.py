@@ -21,6 +21,7 @@ from lab import namespace as netns
 from scipy.stats import binomtest
 
 from tests.cluster import objects
+from tests.cluster.conftest import SHOP
 
 PATIENCE = 30.0
 CHANCE = 1e-6
@@ -195,6 +196,22 @@ def test_prometheus_keeps_what_it_knew(stage):
         stage.counted()
     stage.lab.start_prometheus()
     assert stage.counted() == before
+
+
+def test_prometheus_reads_the_pages_of_annotated_pods_while_they_are_there(stage):
+    shop = objects.deployment("v1")
+    template = shop["spec"]["template"]
+    template["metadata"]["annotations"] = {"prometheus.io/scrape": "true", "prometheus.io/port": str(objects.PORT)}
+    template["spec"]["containers"][0]["image"] = SHOP
+    stage.apply(shop, objects.deployment("v2"))
+    query = f'visits_total{{namespace="{stage.name}"}}'
+    (found,) = eventually("Prometheus reads the page", lambda: ask_prometheus(stage.lab, query))
+    (pod,) = (each for each in stage.pods() if each["metadata"]["labels"]["version"] == "v1")
+    known = {"pod": pod["metadata"]["name"], "app": "model", "version": "v1", "job": "kubernetes-pods"}
+    assert known.items() <= found["metric"].items()
+    assert found["metric"]["pod_template_hash"] == pod["metadata"]["labels"]["pod-template-hash"]
+    stage.kubectl("delete", "deployment", "model-v1", "--wait=false")
+    eventually("Prometheus forgets the Pod", lambda: not ask_prometheus(stage.lab, query))
 
 
 def test_an_account_may_do_what_rbac_gives_it(stage):

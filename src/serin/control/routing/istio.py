@@ -70,6 +70,7 @@ class IstioRouter:
         for kind in (VIRTUAL_SERVICE, DESTINATION_RULE):
             found = await self._find(kind, routing)
             if found is not None and found["metadata"]["name"] == desired.rules_name(routing.router_id):
+                self._written.pop(_place(found), None)
                 try:
                     await self._objects.delete(kind, routing.namespace, found["metadata"]["name"])
                 except NotFound:

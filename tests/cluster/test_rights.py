@@ -31,12 +31,13 @@ SELDOM = {
 
 @pytest.fixture(scope="module")
 def account(lab: Lab) -> Lab:
-    """The lab with everything of the installation but its Deployment."""
+    """The lab with everything of the installation but its Deployment, as if no controller had ever been there."""
     kustomized = objects(lab.kubectl_run("kustomize", str(BASE)))
     there = [each for place, each in kustomized.items() if place[0] != "Deployment"]
     words = ("apply", "--server-side", "--force-conflicts", "-f", "-")
     lab.kubectl_run(*words, stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": there}))
     lab.kubectl_run("wait", "--for=condition=Established", "crd/experiments.iter8.tools")
+    lab.kubectl_run("delete", "-n", "iter8", "leases", "--all")
     return lab
 
 

@@ -19,7 +19,7 @@ from serin.adapters.local.envoy.model import Settings
 from serin.adapters.local.envoy.process import LOG, Instance, Process, taken
 from serin.adapters.local.envoy.render import Config
 from serin.adapters.local.envoy.sockets import ADMIN, WORKER
-from serin.errors import InvalidInput, StorageError, Timeout, Unreachable, UsageError
+from serin.errors import InvalidInput, SerinError, StorageError, Timeout, Unreachable, UsageError
 
 READY_WITHIN = 15.0
 SETTLE_WITHIN = 10.0
@@ -132,34 +132,41 @@ class Proxy:
         await self._put({path: config.files[path] for path in paths}, config.versions)
 
     async def _put(self, files: Mapping[str, str], versions: Mapping[str, str]) -> None:
-        """Write files and wait until Envoy has taken them and its worker goes by them."""
+        """Write files and wait until Envoy has taken them and its worker goes by them.
+
+        Of what is not taken nothing counts as written: the next `apply` writes it and waits for it again.
+        """
         refusals = await self._rejections()
-        for path, text in files.items():
-            try:
-                self._replace(path, text)
-            except OSError as error:
-                raise StorageError(
-                    f"{self.folder / path}: cannot be written ({error.strerror}); free some space"
-                ) from error
-            self._written[path] = versions[path]
+        try:
+            for path, text in files.items():
+                self._write(path, text)
+                self._written[path] = versions[path]
+            await self._until_taken(files, versions, refusals)
+        except SerinError:
+            for path in files:
+                self._written.pop(path, None)
+            raise
+
+    async def _until_taken(
+        self, files: Mapping[str, str], versions: Mapping[str, str], refusals: Mapping[str, int]
+    ) -> None:
+        """Raises Rejected, Timeout. A dead Envoy has a successor that reads the files; without one they are taken."""
         deadline = asyncio.get_running_loop().time() + SETTLE_WITHIN
         pause = 0.001
         while self.running:
             try:
                 state = await self.admin.stats(_STATE)
-            except Unreachable:  # dead, and its successor reads the files
+            except Unreachable:
                 await asyncio.sleep(0.05)
                 continue
             # Looked at first: Envoy shows the version of a file of which it has taken only a part.
             if any(count > refusals.get(name, 0) for name, count in _rejected(state).items()):
-                for path in files:  # so that the next apply writes them whatever they hold
-                    self._written.pop(path, None)
                 raise Rejected(f"the gateway refused {', '.join(files)}: {self._process.last_words()}")
             waiting = _pending(files, versions, state)
             if not waiting and await self._worker_follows(deadline):
                 return
             if asyncio.get_running_loop().time() > deadline:
-                raise Timeout(f"the gateway has not taken {', '.join(waiting or files)} within {SETTLE_WITHIN:.0f} s")
+                raise Timeout(f"the gateway has not taken {', '.join(waiting or files)} within {SETTLE_WITHIN:g} s")
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, 0.02)
 
@@ -200,6 +207,14 @@ class Proxy:
             raise StorageError(
                 f"{self.folder}: the gateway's files cannot be written ({error.strerror}); "
                 "free some space or change the permissions"
+            ) from error
+
+    def _write(self, path: str, text: str) -> None:
+        try:
+            self._replace(path, text)
+        except OSError as error:
+            raise StorageError(
+                f"{self.folder / path}: cannot be written ({error.strerror}); free some space"
             ) from error
 
     def _replace(self, path: str, text: str) -> None:

@@ -1,18 +1,23 @@
 """Every error that a person can meet: one sentence on standard error, the exit code of its class, no traceback."""
 
 import errno
+import io
+import json
 import os
 import pwd
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from serin import errors
 from serin.cli import main
 from serin.cli.errors import run
+from serin.cli.printing import print_document
 from serin.cli.target import Scope
 from serin.ports import POD
 from tests.cli.conftest import Cli, FakeHome
@@ -178,6 +183,18 @@ def test_a_terminal_that_does_not_know_a_letter_shows_another() -> None:
     )
     assert (ended.returncode, ended.stderr) == (0, b"")
     assert b"serin get [OPTIONS] KIND [NAME?]" in ended.stdout
+
+
+@pytest.mark.parametrize(("form", "read"), [("json", json.loads), ("yaml", yaml.safe_load)])
+def test_a_document_for_programs_loses_no_letter(
+    monkeypatch: pytest.MonkeyPatch, form: str, read: Callable[[bytes], object]
+) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="latin-1", errors="replace"))
+    value = {"message": "é … 日本\nand more"}
+    print_document(value, form)
+    sys.stdout.flush()
+    assert read(written.getvalue()) == value
 
 
 def test_a_user_without_a_directory_is_told_to_name_a_folder(

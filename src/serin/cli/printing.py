@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -58,9 +59,14 @@ document = click.option(
 """`-o` of a command that has one document to print, and words for people otherwise."""
 
 
+def _has_every_letter() -> bool:
+    """Whether standard output can show every letter; else a document for programs escapes those it cannot."""
+    return (sys.stdout.encoding or "").lower().startswith("utf")
+
+
 def as_json(value: Any) -> str:
     """Indented and sorted, as kubectl prints it."""
-    return json.dumps(value, indent=4, sort_keys=True, ensure_ascii=False)
+    return json.dumps(value, indent=4, sort_keys=True, ensure_ascii=not _has_every_letter())
 
 
 def as_yaml(value: Any) -> str:
@@ -74,8 +80,8 @@ def as_yaml(value: Any) -> str:
         return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value else None)
 
     Dumper.add_representer(str, text)
-    dumped = yaml.dump(value, Dumper=Dumper, sort_keys=True, allow_unicode=True, default_flow_style=False, width=1000)
-    return str(dumped).rstrip("\n")
+    form = {"sort_keys": True, "allow_unicode": _has_every_letter(), "default_flow_style": False, "width": 1000}
+    return str(yaml.dump(value, Dumper=Dumper, **form)).rstrip("\n")
 
 
 def print_document(value: Any, form: str) -> None:

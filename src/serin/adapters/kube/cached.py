@@ -11,8 +11,6 @@ import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pydantic_core import from_json, to_json
-
 from serin.adapters.kube.objects import KubeObjects, first_of
 from serin.adapters.kube.reflector import Reflector, Scope
 from serin.adapters.kube.shelf import Shelf
@@ -180,7 +178,7 @@ class CachedObjects:
         if "deletionTimestamp" in metadata and not metadata.get("finalizers") and _goes_at_once(metadata):
             reflector.shelf.lost(metadata.get("namespace", ""), metadata["name"], metadata["uid"])
         else:
-            reflector.shelf.put(from_json(to_json(obj)))  # the caller's own stays the caller's
+            reflector.shelf.put(semantics.copy(obj))  # the caller's own stays the caller's
         return obj
 
     async def _look_again(self, kind: Kind, namespace: str, name: str) -> None:

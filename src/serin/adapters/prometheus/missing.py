@@ -6,6 +6,7 @@ scrapes the pages, the series tell no version, or the template selects something
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 
 from serin.adapters.prometheus.batch import PART, Batch, Row
@@ -25,10 +26,13 @@ async def explained(
     found = list(answers)
     if all(_is_whole(answer, request) for answer, request in zip(answers, batch.requests, strict=True)):
         return found
-    for number, (request, lacking) in enumerate(zip(batch.requests, batch.lacking(rows), strict=True)):
-        if lacking and not _is_whole(found[number], request):
-            sentence = await _why(client, request, lacking[0], batch.time)
-            found[number] = ProviderError(sentence) if sentence else found[number]
+    asked = {
+        number: _why(client, request, lacking[0], batch.time)
+        for number, (request, lacking) in enumerate(zip(batch.requests, batch.lacking(rows), strict=True))
+        if lacking and not _is_whole(found[number], request)
+    }
+    for number, sentence in zip(asked, await asyncio.gather(*asked.values()), strict=True):
+        found[number] = ProviderError(sentence) if sentence else found[number]
     return found
 
 

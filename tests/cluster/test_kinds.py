@@ -116,11 +116,7 @@ def sellers(place: Place, *candidates: str) -> Manifest:
 def who_sells_more_wins(lab: Lab) -> None:
     with selling(lab, "kinds-sales", v1=("--sales", "0.2"), v2=("--sales", "0.8")) as (place, traffic):
         place.apply(sellers(place, "v2"))
-        place.finished(timeout=240)
-        found = status(place)
-        assert (found["experimentType"], found["outcome"]) == ("A/B", "Promoted"), found["reasons"]
-        assert found["assessment"]["winner"]["name"] == "fashionmnist-v2"
-        assert list(place.weights().values()) == [100]
+        the_candidate_wins(place)
     assert traffic.lost == []
 
 
@@ -140,12 +136,17 @@ def who_sells_most_and_fails_never_wins(lab: Lab) -> None:
 def two_compete(lab: Lab) -> None:
     with opened(lab, "kinds-ab", v1=("--latency", SLOW), v2=()) as place, Traffic(place, pause=0.02) as traffic:
         place.apply(competing(place, "v2"))
-        place.finished(timeout=240)
-        found = status(place)
-        assert (found["experimentType"], found["outcome"]) == ("A/B", "Promoted"), found["reasons"]
-        assert found["assessment"]["winner"]["name"] == "fashionmnist-v2"
-        assert list(place.weights().values()) == [100]
+        the_candidate_wins(place)
     assert traffic.lost == []
+
+
+def the_candidate_wins(place: Place) -> None:
+    """An A/B between v1 and v2 ends with everybody on v2."""
+    place.finished(timeout=240)
+    found = status(place)
+    assert (found["experimentType"], found["outcome"]) == ("A/B", "Promoted"), found["reasons"]
+    assert found["assessment"]["winner"]["name"] == "fashionmnist-v2"
+    assert list(place.weights().values()) == [100]
 
 
 def asked(place: Place, **headers: str) -> Counter[int]:

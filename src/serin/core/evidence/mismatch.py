@@ -12,11 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from serin.core.evidence.contract import Sums
-from serin.core.evidence.mixture import Array
 from serin.core.evidence.rate import HARM, SAFE, log_evidence_ratio, log_factors_ratio
-
-_UNSURE, _EXACT = 1e-6, 1e9
-"""Thousandths of a nat next to a half, and from which on they are not told so finely any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +36,7 @@ class ShareEvidence:
     @property
     def rounded(self) -> ShareEvidence:
         """To a thousandth of a nat, as it is kept from one reading to the next."""
-        return ShareEvidence(_rounded(np.array(self.sums)))
+        return ShareEvidence(tuple(round(nats, 3) for nats in self.sums))
 
     @property
     def log_against(self) -> float:
@@ -59,15 +55,3 @@ class ShareEvidence:
     def from_json(cls, state: Sequence[float]) -> ShareEvidence:
         """What `to_json` gave."""
         return cls(tuple(state))
-
-
-def _rounded(sums: Array) -> tuple[float, ...]:
-    """`round(x, 3)` of each. Where numpy, which multiplies first, could round the wrong way, `round` itself is asked:
-    of 81 numbers a reading and candidate it takes longer than all the evidence."""
-    thousandths = 1e3 * sums
-    whole = np.rint(thousandths)
-    found = (whole / 1e3).tolist()
-    unsure = (np.abs(np.abs(thousandths - whole) - 0.5) < _UNSURE) | ~(np.abs(whole) < _EXACT)
-    for i in np.flatnonzero(unsure).tolist():
-        found[i] = round(float(sums[i]), 3)
-    return tuple(found)

@@ -80,8 +80,11 @@ def as_yaml(value: Any) -> str:
         return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value else None)
 
     Dumper.add_representer(str, text)
-    form = {"sort_keys": True, "allow_unicode": _has_every_letter(), "default_flow_style": False, "width": 1000}
-    return str(yaml.dump(value, Dumper=Dumper, **form)).rstrip("\n")
+    letters = _has_every_letter()
+    dumped = yaml.dump(
+        value, Dumper=Dumper, sort_keys=True, allow_unicode=letters, default_flow_style=False, width=1000
+    )
+    return str(dumped).rstrip("\n")
 
 
 def print_document(value: Any, form: str) -> None:
